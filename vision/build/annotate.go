@@ -1,0 +1,82 @@
+package build
+
+import "github.com/vislora/vislora/internal/onnx/ir"
+
+// Kind tells how a layer can be adapted.
+type Kind string
+
+// The kinds of adapter sites.
+const (
+	KindLinear Kind = "linear"
+	KindConv   Kind = "conv"
+)
+
+// Site is one layer that an adapter can be put on.
+type Site struct {
+	// Path is the layer's dotted module path, as PEFT and timm write it:
+	// "blocks.3.attn.qkv", "patch_embed.proj", "layer2.0.conv1".
+	Path string
+	Kind Kind
+	// Output is the first output of the node that the site is (its identity
+	// in every plan of the model).
+	Output string
+	// Weight and Bias name the tensors the node reads in the planned graph;
+	// Bias is "" when there is none.
+	Weight, Bias string
+	// In and Out count the channels (features). For convolutions Kernel,
+	// Stride, Pads, Dilation are h, w (pads: top, left, bottom, right).
+	In, Out          int
+	Kernel           [2]int
+	Stride, Dilation [2]int
+	Pads             [4]int
+	Groups           int
+	// TransW is set when a linear weight is stored (out, in).
+	TransW bool
+	// Block is the index of the block it belongs to, −1 outside any.
+	Block int
+	// Role is "patch_embed", "attn.qkv", "attn.q", "attn.k", "attn.v",
+	// "attn.proj", "mlp.fc1", "mlp.fc2", "stem", "conv", "downsample",
+	// "depthwise", "pointwise", "se", "classifier" or "".
+	Role string
+}
+
+// Feature is a place where a head can be put.
+type Feature struct {
+	// Value is the name of the value in the planned graph.
+	Value string
+	// Kind is "pooled" (N, C), "tokens" (N, T, C) or "map" (N, C, H, W).
+	Kind     string
+	Channels int
+	// Stride is input pixels per map pixel, for maps and token grids.
+	Stride int
+	// Grid is the token grid (rows, columns); Prefix counts class and register
+	// tokens before it. Pool is how the pooled value is made: "token", "avg".
+	Grid   [2]int
+	Prefix int
+	Pool   string
+}
+
+// Annotation is what vit or cnn recognised in a planned graph.
+type Annotation struct {
+	// Family is "vit", "cnn" or "hybrid"; Arch tells people more: "ViT
+	// (timm style), 12 blocks, 3 heads, dim 192, patch 16".
+	Family, Arch string
+	Sites        []Site
+	// Blocks lists, for every block in order, the value it ends in.
+	Blocks   []string
+	Features []Feature
+	// Classifier is the final linear or 1×1 convolution before the output,
+	// nil if the model ends in features. ClassifierInput is the pooled value
+	// (N, C) it reads (for SqueezeNet, the map its 1×1 convolution reads).
+	Classifier      *Site
+	ClassifierInput string
+	// Logits is the value before a final softmax; Classes its width.
+	Logits  string
+	Classes int
+	// Params maps module parameter names ("blocks.0.norm1.bias") to tensors of
+	// the planned graph that a bias mode or full fine-tuning may train.
+	Params map[string]string
+	// Notes are words for people: what was guessed, what cannot be adapted.
+	Notes []string
+	Graph *ir.Graph
+}
