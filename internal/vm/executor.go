@@ -1,0 +1,197 @@
+package vm
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/vislora/vislora/internal/buffer"
+	"github.com/vislora/vislora/internal/kernels"
+	"github.com/vislora/vislora/internal/ops"
+	"gorgonia.org/gorgonia"
+)
+
+// Executor is a program bound to memory and kernels. It satisfies gorgonia.VM.
+// It must be used on the thread that made it.
+type Executor struct {
+	program *Program
+	arena   *buffer.Arena
+	own     bool
+	inputs  map[*ops.Node]*buffer.Buffer
+	one     *buffer.Buffer
+	runs    []kernels.Run
+}
+
+var _ gorgonia.VM = (*Executor)(nil)
+
+// Binding is what an executor is bound to.
+type Binding struct {
+	Kernels kernels.Kernels
+	// Inputs holds the memory of every leaf. It stays where it is; its contents
+	// may change between runs unless it is marked frozen.
+	Inputs map[*ops.Node]*buffer.Buffer
+	// Arena holds the values; nil reserves a new one of just the right size.
+	Arena *buffer.Arena
+	// Collective joins the shards of a batch; nil means there is only one.
+	Collective ops.Collective
+}
+
+// NewExecutor binds every operator of a program.
+func NewExecutor(p *Program, b Binding) (*Executor, error) {
+	e := &Executor{program: p, arena: b.Arena, inputs: b.Inputs}
+	if e.arena == nil {
+		a, err := buffer.NewArena(p.ArenaBytes)
+		if err != nil {
+			return nil, err
+		}
+		e.arena, e.own = a, true
+	}
+	if e.arena.Bytes() < p.ArenaBytes {
+		return nil, fmt.Errorf("vm: an arena of %d bytes for a program that needs %d", e.arena.Bytes(), p.ArenaBytes)
+	}
+	if b.Collective == nil {
+		b.Collective = ops.Alone{}
+	}
+	if p.graph.Storage() == buffer.F64 {
+		e.one = buffer.Of([]float64{1})
+	} else {
+		e.one = buffer.Of([]float32{1})
+	}
+	for _, n := range p.Inputs {
+		in := b.Inputs[n]
+		if in == nil {
+			return nil, fmt.Errorf("vm: no memory given for input %q", n.Name())
+		}
+		if in.Len() != length(n.Shape()) || in.Storage != p.graph.Kind(n) {
+			return nil, fmt.Errorf("vm: input %q is %v %v, the graph wants %v %v", n.Name(), in.Storage, in.Shape, p.graph.Kind(n), n.Shape())
+		}
+	}
+	for _, s := range p.steps {
+		run, err := e.bind(s, b)
+		if err != nil {
+			return nil, fmt.Errorf("bind %s %v: %w", name(s), s.node.Shape(), err)
+		}
+		e.runs = append(e.runs, run)
+	}
+	return e, nil
+}
+
+func name(s *step) string {
+	if s.op == nil {
+		return "grad_sum"
+	}
+	return s.op.Name
+}
+
+func (e *Executor) bind(s *step, b Binding) (kernels.Run, error) {
+	float := e.program.graph.Storage()
+	if s.op == nil {
+		return b.Kernels.Binary(kernels.Binary{Func: kernels.Add, X: e.Value(s.in[0]), Z: e.Value(s.in[1]), Y: e.view(s.out, float, s.node.Shape())})
+	}
+	env := &ops.Env{K: b.Kernels, Accumulate: s.accumulate, Collective: b.Collective}
+	for _, n := range s.in {
+		env.In = append(env.In, e.Value(n))
+	}
+	env.Out = e.view(s.out, s.op.OutStorage(), s.node.Shape())
+	for i, st := range s.slots {
+		env.Slots = append(env.Slots, e.slot(s, i, st))
+	}
+	for _, r := range s.op.Reads {
+		made := e.program.stepOf(r.Of)
+		env.Reads = append(env.Reads, e.slot(made, r.Slot, made.slots[r.Slot]))
+	}
+	for i, st := range s.scratch {
+		env.Scratch = append(env.Scratch, e.view(st, float, []int{s.op.Scratch[i]}))
+	}
+	return s.op.Bind(env)
+}
+
+func (e *Executor) slot(s *step, i int, st *storage) *buffer.Buffer {
+	if st.end < 0 {
+		return nil
+	}
+	return e.view(st, s.op.SlotStorage(i), s.op.Slots[i].Shape)
+}
+
+func (p *Program) stepOf(n *ops.Node) *step {
+	for _, s := range p.steps {
+		if s.node == n {
+			return s
+		}
+	}
+	panic(fmt.Sprintf("vm: %v is not a step", n))
+}
+
+func (e *Executor) view(st *storage, kind buffer.Storage, shape []int) *buffer.Buffer {
+	switch {
+	case st.one:
+		return e.one.Reshape(shape...)
+	case st.input != nil:
+		in := e.inputs[st.input]
+		if in.Dense() {
+			return in.Reshape(shape...)
+		}
+		return in
+	}
+	return e.arena.At(st.offset, kind, shape...)
+}
+
+// Value is the memory of a node: an input, a root, or whatever else is still
+// there after a run. The contents of anything but inputs and roots may have
+// been overwritten.
+func (e *Executor) Value(n *ops.Node) *buffer.Buffer {
+	st := e.program.where[n]
+	if st == nil {
+		return nil
+	}
+	kind := e.program.graph.Kind(n)
+	return e.view(st, kind, n.Shape())
+}
+
+// RunAll runs the program once. It allocates nothing.
+func (e *Executor) RunAll() error {
+	for _, r := range e.runs {
+		r()
+	}
+	return nil
+}
+
+// Reset does nothing: a run starts at the first step.
+func (e *Executor) Reset() {}
+
+// Close frees the arena if the executor reserved it.
+func (e *Executor) Close() error {
+	if e.own {
+		e.arena.Free()
+	}
+	e.runs = nil
+	return nil
+}
+
+// Profile is time and work per kind of operator.
+type Profile struct {
+	Name  string
+	Calls int
+	Time  time.Duration
+	Flops float64
+}
+
+// RunProfiled runs the program once and adds the time of every step to prof,
+// keyed by the kind of operator.
+func (e *Executor) RunProfiled(prof map[string]*Profile) {
+	for i, r := range e.runs {
+		t := time.Now()
+		r()
+		d := time.Since(t)
+		s := e.program.steps[i]
+		p := prof[name(s)]
+		if p == nil {
+			p = &Profile{Name: name(s)}
+			prof[name(s)] = p
+		}
+		p.Calls++
+		p.Time += d
+		if s.op != nil {
+			p.Flops += s.op.Flops
+		}
+	}
+}

@@ -1,0 +1,142 @@
+package vm
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync"
+)
+
+// Team is a set of goroutines, each locked to its own OS thread for life.
+// Native kernels keep per-thread state, and OpenMP would start a pool per
+// thread that meets it, so everything that touches kernels runs here.
+type Team struct {
+	jobs []chan func(rank int) error
+	errs []error
+	done sync.WaitGroup
+}
+
+// NewTeam starts n threads. lock is called first on each of them (nil means
+// runtime.LockOSThread); it has to lock the goroutine to its thread.
+func NewTeam(n int, lock func()) *Team {
+	if lock == nil {
+		lock = runtime.LockOSThread
+	}
+	t := &Team{errs: make([]error, n)}
+	for rank := range n {
+		ch := make(chan func(int) error)
+		t.jobs = append(t.jobs, ch)
+		go func() {
+			lock()
+			for f := range ch {
+				t.errs[rank] = guard(f, rank)
+				t.done.Done()
+			}
+		}()
+	}
+	return t
+}
+
+// guard turns a panic (a broken invariant inside a kernel) into an error, so
+// that the caller can save what there is before it gives up.
+func guard(f func(int) error, rank int) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("thread %d: %v\n%s", rank, r, debug.Stack())
+		}
+	}()
+	return f(rank)
+}
+
+// Size is the number of threads.
+func (t *Team) Size() int { return len(t.jobs) }
+
+// Do runs f on the first n threads at once and waits for all of them.
+func (t *Team) Do(n int, f func(rank int) error) error {
+	t.done.Add(n)
+	for rank := range n {
+		t.jobs[rank] <- f
+	}
+	t.done.Wait()
+	for _, err := range t.errs[:n] {
+		if err != nil {
+			return errors.Join(t.errs[:n]...)
+		}
+	}
+	return nil
+}
+
+// Close ends the threads.
+func (t *Team) Close() {
+	for _, ch := range t.jobs {
+		close(ch)
+	}
+}
+
+// Group joins the shards of one batch: an all-reduce with a fixed order of
+// summation, so that the same shards give the same bytes.
+type Group struct {
+	mu      sync.Mutex
+	wake    *sync.Cond
+	parts   [][]float64
+	arrived int
+	turn    int
+}
+
+// NewGroup makes a group of n shards.
+func NewGroup(n int) *Group {
+	g := &Group{parts: make([][]float64, n)}
+	g.wake = sync.NewCond(&g.mu)
+	return g
+}
+
+// Member is the group as seen by one shard.
+func (g *Group) Member(rank int) Member { return Member{g, rank} }
+
+// Member satisfies ops.Collective.
+type Member struct {
+	g    *Group
+	rank int
+}
+
+// Size is the number of shards.
+func (m Member) Size() int { return len(m.g.parts) }
+
+// Sum adds v over all shards in rank order, in every shard's v.
+func (m Member) Sum(v []float64) {
+	g := m.g
+	if len(g.parts) == 1 {
+		return
+	}
+	part := g.parts[m.rank]
+	if cap(part) < len(v) {
+		part = make([]float64, len(v)) // the first step only
+	}
+	g.parts[m.rank] = part[:len(v)]
+	copy(g.parts[m.rank], v)
+	g.meet()
+	clear(v)
+	for _, p := range g.parts {
+		for i, x := range p {
+			v[i] += x
+		}
+	}
+	g.meet() // nobody overwrites its part while another still reads it
+}
+
+// meet waits until every shard has arrived.
+func (g *Group) meet() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	turn := g.turn
+	if g.arrived++; g.arrived == len(g.parts) {
+		g.arrived = 0
+		g.turn++
+		g.wake.Broadcast()
+		return
+	}
+	for g.turn == turn {
+		g.wake.Wait()
+	}
+}
