@@ -40,7 +40,7 @@ func lowerAttention(g *Graph, n *ir.Node) {
 // channel stay within the last axis, which must be last in memory.
 func (g *Graph) view(src val, s []int) ops.View {
 	if len(s) != 5 || s[4] != 1 {
-		ops.Fail("its view %v is not [offset, batch, token, head, 1]", s)
+		ops.Fail("its view %v is not [offset, batch, head, token, 1]", s)
 	}
 	src = g.rowMajor(src)
 	logical := ops.Strides(src.dims)
@@ -59,9 +59,9 @@ func (g *Graph) view(src val, s []int) ops.View {
 	}
 	width := src.dims[len(src.dims)-1]
 	batch, ok1 := step(s[1])
-	token, ok2 := step(s[2])
+	token, ok2 := step(s[3])
 	if slices.Equal(src.perm, identity(len(src.perm))) || !ok1 || !ok2 || s[0] >= width {
-		return ops.View{Source: g.nat(src), Offset: s[0], Batch: s[1], Token: s[2], Head: s[3]}
+		return ops.View{Source: g.nat(src), Offset: s[0], Batch: s[1], Head: s[2], Token: s[3]}
 	}
-	return ops.View{Source: src.node, Offset: s[0], Batch: batch, Token: token, Head: s[3]}
+	return ops.View{Source: src.node, Offset: s[0], Batch: batch, Head: s[2], Token: token}
 }

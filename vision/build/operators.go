@@ -19,8 +19,8 @@ func init() {
 		"Expand": lowerExpand, "Pad": lowerPad,
 		"MaxPool": lowerPool, "AveragePool": lowerPool, "GlobalAveragePool": lowerGlobalPool, "GlobalMaxPool": lowerGlobalPool,
 		"ReduceMean": lowerReduce, "ReduceSum": lowerReduce, "ReduceMax": lowerReduce, "ReduceMin": lowerReduce,
-		"Add": binary(kernels.Add), "Sub": binary(kernels.Sub), "Mul": binary(kernels.Mul), "Div": binary(kernels.Div),
-		"Pow": binary(kernels.Pow), "Max": variadic(kernels.Max), "Min": variadic(kernels.Min), "Sum": variadic(kernels.Add),
+		"Add": arithmetic(kernels.Add), "Sub": arithmetic(kernels.Sub), "Mul": arithmetic(kernels.Mul), "Div": arithmetic(kernels.Div),
+		"Pow": arithmetic(kernels.Pow), "Max": variadic(kernels.Max), "Min": variadic(kernels.Min), "Sum": variadic(kernels.Add),
 		"Relu": unary(kernels.Relu), "Sigmoid": unary(kernels.Sigmoid), "Tanh": unary(kernels.Tanh), "Erf": unary(kernels.Erf),
 		"Exp": unary(kernels.Exp), "Log": unary(kernels.Log), "Sqrt": unary(kernels.Sqrt), "Reciprocal": unary(kernels.Reciprocal),
 		"Neg": unary(kernels.Neg), "Abs": unary(kernels.Abs), "Silu": unary(kernels.Silu), "HardSwish": unary(kernels.HardSwish),
@@ -86,8 +86,8 @@ func variadic(f kernels.BinaryFunc) lowering {
 	}
 }
 
-// binary lowers arithmetic; a constant scalar becomes part of a unary function.
-func binary(f kernels.BinaryFunc) lowering {
+// arithmetic lowers functions of two values; a constant scalar becomes part of a unary function.
+func arithmetic(f kernels.BinaryFunc) lowering {
 	return func(g *Graph, n *ir.Node) {
 		a, b := n.In(0), n.In(1)
 		out := g.dims(n)

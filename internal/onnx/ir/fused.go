@@ -9,7 +9,7 @@ const (
 	// Attention is multi-head attention on strided views of its inputs.
 	// Inputs q, k, v: the tensors that the views lie in (the same name three
 	// times for a packed qkv), and optionally an additive mask. For each of
-	// q, k, v the attributes <q|k|v>_view = [offset, batch, token, head,
+	// q, k, v the attributes <q|k|v>_view = [offset, batch, head, token,
 	// channel] give the strides in elements inside that (dense, row-major)
 	// input; the channel stride is always 1. Attributes heads, tq, tk, d, dv,
 	// scale (float). The output is (N, Heads, Tq, Dv), the shape that the

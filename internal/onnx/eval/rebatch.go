@@ -1,0 +1,168 @@
+package eval
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/vislora/vislora/internal/onnx/ir"
+)
+
+// rebatch rewrites what a file with a fixed batch wrote down about it. The
+// first walk, with the file's batch, tells which axis of a node's input the
+// batch is: the one that has another length now.
+func (inf *inferrer) rebatch(n *ir.Node, args []arg) error {
+	if n.Op == "Concat" {
+		return inf.rebatchConcat(n, args)
+	}
+	list := 1
+	if n.Op == "Resize" {
+		list = 3
+	} else if n.Op != "Reshape" && n.Op != "Expand" {
+		return nil
+	}
+	if list >= len(args) || args[list].t == nil || len(args[list].typ.Dims) != 1 || args[0].t != nil {
+		return nil
+	}
+	was, is := inf.base[n.Inputs[0]], args[0].typ.Dims
+	axis := changedAxis(was, is)
+	out := inf.base[n.Outputs[0]]
+	if axis < 0 || out == nil {
+		return nil
+	}
+	written := args[list].t.Ints()
+	want := slices.Clone(written)
+	switch n.Op {
+	case "Reshape":
+		var err error
+		if want, err = rebatchReshape(n, was, is, axis, out, written); err != nil {
+			return err
+		}
+	case "Expand":
+		if i := axis + len(written) - len(was); i >= 0 && written[i] == was[axis] && was[axis] != 1 {
+			want[i] = is[axis]
+		}
+	case "Resize":
+		if n.Attrs.Has("axes") || len(written) != len(is) {
+			return nil
+		}
+		if written[axis] == was[axis] {
+			want[axis] = is[axis]
+		}
+	}
+	if slices.Equal(want, written) {
+		return nil
+	}
+	v := make([]int64, len(want))
+	for i, d := range want {
+		v[i] = int64(d)
+	}
+	n.Inputs[list] = inf.newTensor(n, "shape", ir.FromInt64s("", v, len(v)))
+	args[list].t = inf.g.Tensors[n.Inputs[list]]
+	args[list].typ = args[list].t.Type()
+	return nil
+}
+
+// changedAxis is the only axis in which two shapes differ, −1 if there is none
+// or more than one.
+func changedAxis(was, is []int) int {
+	axis := -1
+	if len(was) != len(is) {
+		return -1
+	}
+	for i := range was {
+		if was[i] != is[i] {
+			if axis >= 0 {
+				return -1
+			}
+			axis = i
+		}
+	}
+	return axis
+}
+
+// rebatchReshape gives the shape to ask for, so that the batch, axis of the
+// input, stays an axis of its own, or becomes part of one that was written as
+// −1 or computed. was went to out with the file's batch.
+func rebatchReshape(n *ir.Node, was, is []int, axis int, out, written []int) ([]int, error) {
+	allowZero := n.Attrs.Int("allowzero", 0) != 0
+	asWritten, err := reshapeDims(is, written, allowZero)
+	before := 1 // elements that the axis' index steps over, counted in slices
+	for j := 0; j <= len(out); j++ {
+		if before == product(was[:axis]) && j < len(out) {
+			want := slices.Clone(out)
+			want[j] = out[j] / max(1, was[axis]) * is[axis]
+			switch {
+			case out[j] == was[axis] && err == nil && slices.Equal(asWritten, want):
+				return written, nil
+			case out[j] == was[axis]:
+				return want, nil
+			case out[j]%max(1, was[axis]) == 0 && err == nil && slices.Equal(asWritten, want):
+				return written, nil
+			}
+		}
+		if j < len(out) {
+			before *= out[j]
+		}
+	}
+	return nil, fmt.Errorf("%s: Reshape: cannot reshape %s to %s: the file was exported for %s, with a fixed batch: export it with a dynamic one, or use its batch",
+		describe(n), shapeString(is), shapeString(written), shapeString(was))
+}
+
+// rebatchConcat repeats constants along the batch, so that they fit the data
+// that they are concatenated with (class and position tokens).
+func (inf *inferrer) rebatchConcat(n *ir.Node, args []arg) error {
+	axis, rank, to := -1, 0, 0
+	for i, a := range args {
+		if !a.ok || a.t != nil {
+			continue
+		}
+		was := inf.base[n.Inputs[i]]
+		if axis = changedAxis(was, a.typ.Dims); axis < 0 {
+			return nil
+		}
+		rank, to = len(was), a.typ.Dims[axis]
+		along := n.Attrs.Int("axis", 0)
+		if along < 0 {
+			along += rank
+		}
+		if along == axis {
+			return nil
+		}
+	}
+	for i, a := range args {
+		if a.t == nil || len(a.t.Dims) != rank || axis < 0 || a.t.Dims[axis] == 0 || a.t.Dims[axis] == to || to%a.t.Dims[axis] != 0 {
+			continue
+		}
+		repeats := make([]int64, rank)
+		for j := range repeats {
+			repeats[j] = 1
+		}
+		repeats[axis] = int64(to / a.t.Dims[axis])
+		tile := &ir.Node{Op: "Tile", Name: n.Name, Outputs: []string{inf.newName(n, "batch")}}
+		out, err := evalWithin(tile, inf.g.Opset, []*ir.Tensor{a.t, ir.FromInt64s("", repeats, rank)}, limits{inf.o.MaxElements, 0})
+		if err != nil {
+			return err
+		}
+		inf.bytes += len(out[0].Raw)
+		n.Inputs[i] = inf.newTensor(n, "batch", out[0])
+		args[i] = arg{ok: true, typ: out[0].Type(), t: inf.g.Tensors[n.Inputs[i]]}
+	}
+	return nil
+}
+
+// newTensor adds a constant to the graph under a name made from the node's.
+func (inf *inferrer) newTensor(n *ir.Node, suffix string, t *ir.Tensor) string {
+	c := *t
+	c.Name = inf.newName(n, suffix)
+	inf.g.Tensors[c.Name] = &c
+	inf.setType(c.Name, c.Type())
+	return c.Name
+}
+
+func (inf *inferrer) newName(n *ir.Node, suffix string) string {
+	name := n.Outputs[0] + "/" + suffix
+	for i := 1; inf.names[name]; i++ {
+		name = fmt.Sprintf("%s/%s_%d", n.Outputs[0], suffix, i)
+	}
+	return name
+}

@@ -1,0 +1,98 @@
+package engine
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/vislora/vislora/internal/buffer"
+	"github.com/vislora/vislora/internal/kernels"
+	"github.com/vislora/vislora/internal/kernels/onednn"
+	"github.com/vislora/vislora/internal/ops"
+	"github.com/vislora/vislora/internal/vm"
+	"github.com/vislora/vislora/vision/build"
+	"github.com/vislora/vislora/vision/loss"
+)
+
+// session is a kernel set and the threads that run it.
+type session struct {
+	team    *vm.Team
+	kernels kernels.Kernels
+	close   func()
+}
+
+// openSession starts threads locked for the best kernels of this build. 0
+// threads means one per processor.
+func openSession(threads int) (*session, error) {
+	if threads <= 0 {
+		threads = runtime.NumCPU()
+	}
+	if !onednn.Available() {
+		team := vm.NewTeam(threads, nil)
+		return &session{team, kernels.Go{}, team.Close}, nil
+	}
+	k, err := onednn.New()
+	if err != nil {
+		return nil, err
+	}
+	team := vm.NewTeam(threads, onednn.LockThread)
+	return &session{team, k, func() { team.Close(); k.Close() }}, nil
+}
+
+// lossConfig chooses the training loss of a classifier.
+type lossConfig struct {
+	LabelSmoothing float64
+	ClassWeights   []float64
+	MultiLabel     bool
+	SoftTargets    bool // MixUp and CutMix
+}
+
+// trainer returns the maker of training circuits.
+func (n *Network) trainer(l lossConfig) maker {
+	return func(batch int) (c *circuit, err error) {
+		defer ops.Recover(&err)
+		g, err := n.Net.Build(build.Options{Batch: batch, Training: true, Until: n.until()})
+		if err != nil {
+			return nil, err
+		}
+		y, err := n.logits(g)
+		if err != nil {
+			return nil, err
+		}
+		c = &circuit{Graph: g, outputs: []*ops.Node{y}}
+		k := ops.Shape(y)[1]
+		if n.Classes != nil && k != len(n.Classes) {
+			return nil, fmt.Errorf("the model gives %d logits for %d classes", k, len(n.Classes))
+		}
+		switch {
+		case l.MultiLabel:
+			c.targets = g.Input("targets", buffer.F32, false, batch, k)
+			c.loss = loss.BCEWithLogits(g.Graph, y, c.targets, l.ClassWeights)
+		case l.SoftTargets:
+			c.targets = g.Input("targets", buffer.F32, false, batch, k)
+			c.loss = loss.SoftCrossEntropy(g.Graph, y, c.targets)
+		default:
+			c.labels = g.Input("labels", buffer.I64, false, batch)
+			c.loss = loss.CrossEntropy(g.Graph, y, c.labels, loss.CrossEntropyConfig{LabelSmoothing: l.LabelSmoothing, Weights: l.ClassWeights})
+		}
+		return c, c.differentiate(n.Net.Trainable())
+	}
+}
+
+// predictor returns the maker of inference circuits.
+func (n *Network) predictor() maker {
+	return func(batch int) (c *circuit, err error) {
+		defer ops.Recover(&err)
+		g, err := n.Net.Build(build.Options{Batch: batch, Until: n.until()})
+		if err != nil {
+			return nil, err
+		}
+		y, err := n.logits(g)
+		if err != nil {
+			return nil, err
+		}
+		return &circuit{Graph: g, outputs: []*ops.Node{y}}, nil
+	}
+}
+
+// picture is the leaf that images go into.
+func (n *Network) picture(c *circuit) *ops.Node { return c.Inputs[n.Picture.Name] }
