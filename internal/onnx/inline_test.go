@@ -97,3 +97,29 @@ func TestHostileFunctions(t *testing.T) {
 		}
 	}
 }
+
+// A branch inside a body reads the body's values under their new names.
+func TestFunctionWithBranches(t *testing.T) {
+	then := onnxtest.New(13).Init("k", []int{1}, []float32{3}).Node("Mul", nil, []string{"h", "k"}, []string{"t"}).Output("t", ir.Float, 1)
+	other := onnxtest.New(13).Node("Neg", nil, []string{"x"}, []string{"e"}).Output("e", ir.Float, 1)
+	body := onnxtest.New(13).Node("Exp", nil, []string{"x"}, []string{"h"}).
+		Node("If", ir.Attrs{"then_branch": then, "else_branch": other}, []string{"c"}, []string{"y"})
+	b := onnxtest.New(13).Input("a", ir.Float, 1).Input("cond", ir.Bool).
+		NodeNamed("one", "local", "F", nil, []string{"a", "cond"}, []string{"b"}).
+		NodeNamed("two", "local", "F", nil, []string{"b", "cond"}, []string{"z"}).Output("z", ir.Float, 1)
+	b.Proto().Functions = []*onnxpb.FunctionProto{function("F", []string{"x", "c"}, []string{"y"}, body)}
+	m := parse(t, b)
+	if got := ops(m.Graph); !slices.Equal(got, []string{"Exp", "If", "Exp", "If"}) {
+		t.Fatalf("nodes %v", got)
+	}
+	for i, from := range []string{"a", "b"} {
+		exp, branch := m.Graph.Nodes[2*i], m.Graph.Nodes[2*i+1]
+		mul, neg := branch.Subgraphs["then_branch"], branch.Subgraphs["else_branch"]
+		if mul.Nodes[0].In(0) != exp.Outputs[0] || mul.Tensors[mul.Nodes[0].In(1)].Float(0) != 3 || neg.Nodes[0].In(0) != from || branch.In(0) != "cond" {
+			t.Errorf("call %d: then %v, else %v", i, *mul.Nodes[0], *neg.Nodes[0])
+		}
+	}
+	if e := editModel(t, m); !e.HasValue("z") || e.HasValue("nobody") {
+		t.Error("HasValue is wrong")
+	}
+}

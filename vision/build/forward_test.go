@@ -139,7 +139,6 @@ func TestForwardParity(t *testing.T) {
 		{"nanodet_m_320", 1e-4},
 		{"yolox_nano", 1e-4},
 		{"yunet_n", 1e-4},
-		{"deimv2_atto", 1e-4},
 	} {
 		t.Run(c.folder, func(t *testing.T) {
 			dir := testdata.Real(t, c.folder, "ref")

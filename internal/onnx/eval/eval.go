@@ -76,13 +76,17 @@ func Supported(op, domain string, opset int) bool {
 //
 // It returns an [UnsupportedError] for an operator that it does not know, and
 // otherwise an error naming the node, the operator and the numbers that do not
-// fit. An If runs its branch, which then must not read values from outside.
+// fit; an output of more than 2^29 elements is one. An If runs its branch, which then must not read values from outside.
 func Eval(n *ir.Node, opset int, in []*ir.Tensor) ([]*ir.Tensor, error) {
 	if n.Op == "If" && Supported(n.Op, n.Domain, opset) {
 		return evalIf(n, opset, in, nil)
 	}
-	return evalWithin(n, opset, in, limits{})
+	return evalWithin(n, opset, in, limits{elements: maxEvalElements})
 }
+
+// maxEvalElements bounds an output of Eval, so that a hostile shape is an error
+// and not the end of the process.
+const maxEvalElements = 1 << 29
 
 // limits bound what one operator may make; zero is no bound.
 type limits struct {
@@ -153,7 +157,7 @@ func (c *call) outputTypes(op operator) []ir.Type {
 			continue
 		}
 		if n := c.count(t.Dims); c.elements > 0 && n > c.elements && !op.view {
-			c.overLimit("makes a constant of shape %s: %d elements, more than the limit of %d", shapeString(t.Dims), n, c.elements)
+			c.overLimit("makes a tensor of shape %s: %d elements, more than the limit of %d", shapeString(t.Dims), n, c.elements)
 		}
 	}
 	// Outputs beyond what the operator makes are unnamed: pad.

@@ -202,6 +202,10 @@ func (inf *inferrer) inline(n *ir.Node, args []arg) error {
 	for _, m := range g.Nodes {
 		renameNode(m, own)
 	}
+	inf.markRead(g)
+	for name, to := range own {
+		inf.read[to] = inf.read[to] || inf.read[name]
+	}
 	inf.walk(g.Nodes)
 	for i, name := range n.Outputs {
 		if name == "" {

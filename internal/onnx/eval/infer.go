@@ -44,7 +44,8 @@ const (
 //     image (behind NonZero, NonMaxSuppression and the like) has Known false.
 //   - A node whose inputs are all constant, and Shape and Size of a static
 //     value, have become Tensors. Identity, Cast, Transpose and the operators
-//     that only reshape keep the tensor's Origin.
+//     that only reshape keep the tensor's Origin. Expand and Tile of a
+//     parameter stay nodes, so that the parameter can be trained.
 //   - An If whose condition is constant is replaced by its branch. Identity,
 //     Dropout and casts between floating point types are gone: their consumers
 //     read their input, and where they made an output of the graph, the node
@@ -163,6 +164,7 @@ type inferrer struct {
 	// made it so; "" for values behind an error already recorded.
 	opened map[string]string
 	names  map[string]bool // every name in use
+	read   map[string]bool // values that something reads
 	nodes  []*ir.Node      // what is left of the graph
 	bytes  int             // folded so far
 
@@ -187,6 +189,8 @@ func (inf *inferrer) run(inputs [][]int) error {
 			inf.names[o] = true
 		}
 	}
+	inf.read = map[string]bool{}
+	inf.markRead(g)
 	inf.walk(g.Nodes)
 	if len(inf.missing) > 0 {
 		return &UnsupportedError{inf.missing}
@@ -201,6 +205,17 @@ func (inf *inferrer) run(inputs [][]int) error {
 		g.Outputs[i].Type = g.Types[g.Outputs[i].Name]
 	}
 	return nil
+}
+
+func (inf *inferrer) markRead(g *ir.Graph) {
+	for _, n := range g.Nodes {
+		for _, name := range reads(n) {
+			inf.read[name] = true
+		}
+	}
+	for _, o := range g.Outputs {
+		inf.read[o.Name] = true
+	}
 }
 
 func (inf *inferrer) setType(name string, t ir.Type) {
@@ -292,14 +307,14 @@ func (inf *inferrer) node(n *ir.Node) error {
 		return nil
 	}
 	args = args[:len(n.Inputs)] // a CastLike has become a Cast
-	inf.nodes = append(inf.nodes, n)
-	if !known {
-		return inf.unknown(n, args)
-	}
-	if inf.base != nil {
+	if known && inf.base != nil {
 		if err := inf.rebatch(n, args); err != nil {
 			return err
 		}
+	}
+	inf.nodes = append(inf.nodes, n)
+	if !known {
+		return inf.unknown(n, args)
 	}
 	types, needs, err := inf.outputTypes(n, args)
 	if err != nil {
@@ -420,7 +435,7 @@ func (inf *inferrer) removable(n *ir.Node, args []arg) bool {
 		return true
 	case "Dropout":
 		training := len(args) > 2 && args[2].ok && (args[2].t == nil || args[2].t.Len() != 1 || args[2].t.Int(0) != 0)
-		mask := len(n.Outputs) > 1 && n.Outputs[1] != ""
+		mask := len(n.Outputs) > 1 && inf.read[n.Outputs[1]]
 		return !training && !mask
 	case "CastLike":
 		if len(args) < 2 || !args[1].ok {

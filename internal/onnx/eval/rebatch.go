@@ -108,44 +108,43 @@ func rebatchReshape(n *ir.Node, was, is []int, axis int, out, written []int) ([]
 		describe(n), shapeString(is), shapeString(written), shapeString(was))
 }
 
-// rebatchConcat repeats constants along the batch, so that they fit the data
-// that they are concatenated with (class and position tokens).
+// rebatchConcat repeats what is concatenated with data along the batch, so that
+// it fits: class and position tokens, which do not depend on the data.
 func (inf *inferrer) rebatchConcat(n *ir.Node, args []arg) error {
 	axis, rank, to := -1, 0, 0
 	for i, a := range args {
-		if !a.ok || a.t != nil {
-			continue
-		}
-		was := inf.base[n.Inputs[i]]
-		if axis = changedAxis(was, a.typ.Dims); axis < 0 {
-			return nil
-		}
-		rank, to = len(was), a.typ.Dims[axis]
-		along := n.Attrs.Int("axis", 0)
-		if along < 0 {
-			along += rank
-		}
-		if along == axis {
-			return nil
+		if was := inf.base[n.Inputs[i]]; a.t == nil && !slices.Equal(was, a.typ.Dims) {
+			if axis = changedAxis(was, a.typ.Dims); axis < 0 {
+				return nil
+			}
+			rank, to = len(was), a.typ.Dims[axis]
 		}
 	}
+	along := n.Attrs.Int("axis", 0)
+	if along < 0 {
+		along += rank
+	}
+	if axis < 0 || along == axis {
+		return nil
+	}
 	for i, a := range args {
-		if a.t == nil || len(a.t.Dims) != rank || axis < 0 || a.t.Dims[axis] == 0 || a.t.Dims[axis] == to || to%a.t.Dims[axis] != 0 {
+		d := a.typ.Dims
+		if len(d) != rank || d[axis] == 0 || d[axis] == to || to%d[axis] != 0 {
 			continue
 		}
 		repeats := make([]int64, rank)
 		for j := range repeats {
 			repeats[j] = 1
 		}
-		repeats[axis] = int64(to / a.t.Dims[axis])
-		tile := &ir.Node{Op: "Tile", Name: n.Name, Outputs: []string{inf.newName(n, "batch")}}
-		out, err := evalWithin(tile, inf.g.Opset, []*ir.Tensor{a.t, ir.FromInt64s("", repeats, rank)}, limits{inf.o.MaxElements, 0})
-		if err != nil {
+		repeats[axis] = int64(to / d[axis])
+		tile := &ir.Node{Op: "Tile", Name: nodeName(n) + "/batch", Attrs: ir.Attrs{},
+			Inputs:  []string{n.Inputs[i], inf.newTensor(n, "repeats", ir.FromInt64s("", repeats, rank))},
+			Outputs: []string{inf.newName(n, "batch")}}
+		if err := inf.node(tile); err != nil {
 			return err
 		}
-		inf.bytes += len(out[0].Raw)
-		n.Inputs[i] = inf.newTensor(n, "batch", out[0])
-		args[i] = arg{ok: true, typ: out[0].Type(), t: inf.g.Tensors[n.Inputs[i]]}
+		n.Inputs[i] = tile.Outputs[0]
+		args[i] = arg{ok: true, typ: inf.g.Types[n.Inputs[i]], t: inf.g.Tensors[n.Inputs[i]]}
 	}
 	return nil
 }

@@ -393,6 +393,8 @@ func interpret(t *testing.T, n *ir.Node, val map[string]array) []array {
 			}
 			return v
 		}))
+	case "Expand":
+		return one(build(broadcast(in(0).dims, ints(1, "shape")), in(0).at))
 	case "Concat":
 		axis := n.Attrs.Int("axis", 0)
 		if axis < 0 {

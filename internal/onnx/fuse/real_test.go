@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/vislora/vislora/internal/onnx"
@@ -29,7 +31,7 @@ func plan(t *testing.T, path string, o onnx.PlanOptions) *ir.Graph {
 // TestFusedOperators counts the operators left in trained models of several
 // exporters.
 func TestFusedOperators(t *testing.T) {
-	vit := map[string]int{"Add": 25, "Attention": 12, "Concat": 1, "Conv": 1, "Gather": 1, "Gelu": 12, "LayerNormalization": 25,
+	vit := map[string]int{"Add": 25, "Attention": 12, "Concat": 1, "Conv": 1, "Expand": 1, "Gather": 1, "Gelu": 12, "LayerNormalization": 25,
 		"Linear": 49, "Reshape": 13, "Transpose": 13}
 	for name, want := range map[string]map[string]int{
 		testdata.Real(t, "vit_tiny_timmstyle/vit_tiny_p16_224_tinyimagenet_timmstyle_op17.onnx"): vit,
@@ -41,7 +43,7 @@ func TestFusedOperators(t *testing.T) {
 			"Sigmoid": 6, "Silu": 104, "Slice": 8, "Transpose": 1},
 		testdata.Real(t, "squeezenet1.1/squeezenet_fp16.onnx"): {"Concat": 8, "Conv": 26, "GlobalAveragePool": 1, "MaxPool": 3,
 			"Relu": 26, "Softmax": 1},
-		testdata.Peers(t, "quality/vit_micro.onnx"): {"Add": 9, "Attention": 4, "Concat": 1, "Conv": 1, "Gather": 1, "Gelu": 4,
+		testdata.Peers(t, "quality/vit_micro.onnx"): {"Add": 9, "Attention": 4, "Concat": 1, "Conv": 1, "Expand": 1, "Gather": 1, "Gelu": 4,
 			"LayerNormalization": 9, "Linear": 16, "Reshape": 5, "Transpose": 5},
 		testdata.Peers(t, "peft_golden/resnet10n_bn/model.onnx"): {"Add": 4, "Conv": 12, "Flatten": 1, "GlobalAveragePool": 1,
 			"Linear": 1, "MaxPool": 1, "Relu": 9},
@@ -82,6 +84,43 @@ func TestFusedAgainstPyTorch(t *testing.T) {
 		for i := range out {
 			if math.Abs(out[i]-want[i]) > 1e-4 {
 				t.Errorf("%s: logit %d is %.6f, PyTorch has %.6f", name, i, out[i], want[i])
+			}
+		}
+	}
+}
+
+// TestFusedEqualsUnfused interprets trained models before and after fusion, on
+// a batch of two, so that batch strides count.
+func TestFusedEqualsUnfused(t *testing.T) {
+	files := map[string]int{
+		testdata.Real(t, "vit_cifar_ibp/vit_cifar_ibp_3_3_8.onnx"): 0,
+		testdata.Real(t, "mobilenetv3_ppocr_cls/ppocr_cls.onnx"):   32,
+		testdata.Peers(t, "quality/vit_micro.onnx"):                0,
+	}
+	for _, f := range strings.Fields(os.Getenv("ZZ")) {
+		files[f] = 0
+	}
+	for file, size := range files {
+		o := onnx.PlanOptions{Batch: 2, Height: size, Width: size}
+		fused := plan(t, file, o)
+		o.Unfused = true
+		plain := plan(t, file, o)
+		in := fused.Inputs[0].Name
+		d := fused.Types[in].Dims
+		rng := rand.New(rand.NewPCG(7, 7))
+		x := make([]float64, d[0]*d[1]*d[2]*d[3])
+		for i := range x {
+			x[i] = rng.NormFloat64()
+		}
+		inputs := map[string]fuse.Array{in: fuse.NewArray(x, d...)}
+		want := fuse.Interpret(t, plain, inputs)[plain.Outputs[0].Name].Values()
+		got := fuse.Interpret(t, fused, inputs)[fused.Outputs[0].Name].Values()
+		if len(plain.Nodes) <= len(fused.Nodes) || len(want) == 0 || len(want) != len(got) {
+			t.Fatalf("%s: %d nodes became %d, %d values %d", file, len(plain.Nodes), len(fused.Nodes), len(want), len(got))
+		}
+		for i := range want {
+			if math.Abs(got[i]-want[i]) > 1e-5*(1+math.Abs(want[i])) {
+				t.Fatalf("%s: value %d is %.8g fused, %.8g before", file, i, got[i], want[i])
 			}
 		}
 	}

@@ -12,7 +12,8 @@
 //     component that extends the one before replaces it, as PyTorch repeats
 //     the parent: "/layer1/layer1.0/conv1/Conv" → layer1.0.conv1;
 //  3. the bias's name without its suffix; also when it extends the node's path,
-//     as where a module applies the weights of its children itself;
+//     as where a module applies the weights of its children itself, or ends in
+//     it, as where containers leave no trace in node names;
 //  4. nothing: vit and cnn then name the layer by its place in the structure.
 //
 // Names that an exporter made up ("onnx::MatMul_469", "const_fold_opt__12",

@@ -7,12 +7,14 @@ import (
 )
 
 // Flow answers questions about the path of data through a graph. Constants
-// take no part in it.
+// take no part in it, nor what is made of constants only (a class token
+// expanded to the batch).
 type Flow struct {
 	Graph *ir.Graph
 	prod  map[string]*ir.Node
 	cons  map[string][]*ir.Node
 	index map[*ir.Node]int
+	fixed map[string]bool // values made of constants only
 	// idom is the immediate dominator of each node: the last node that every
 	// path from the inputs to it passes. −1 stands for the inputs themselves.
 	idom []int
@@ -20,15 +22,12 @@ type Flow struct {
 
 // NewFlow studies a graph in topological order.
 func NewFlow(g *ir.Graph) *Flow {
-	f := &Flow{Graph: g, prod: g.Producer(), cons: g.Consumers(), index: make(map[*ir.Node]int), idom: make([]int, len(g.Nodes))}
+	f := &Flow{Graph: g, prod: g.Producer(), cons: g.Consumers(), index: make(map[*ir.Node]int), fixed: make(map[string]bool), idom: make([]int, len(g.Nodes))}
 	depth := make([]int, len(g.Nodes)+1) // of node i at i+1; the root is 0
 	for i, n := range g.Nodes {
 		f.index[n] = i
 		dom, first := -1, true
-		for _, in := range n.Inputs {
-			if in == "" || g.Tensors[in] != nil {
-				continue
-			}
+		for _, in := range f.Computed(n) {
 			p := -1
 			if q := f.prod[in]; q != nil {
 				p = f.index[q]
@@ -42,6 +41,11 @@ func NewFlow(g *ir.Graph) *Flow {
 					dom, p = p, dom
 				}
 				dom = f.idom[dom]
+			}
+		}
+		if first {
+			for _, o := range n.Outputs {
+				f.fixed[o] = true
 			}
 		}
 		f.idom[i] = dom
@@ -128,7 +132,7 @@ func (f *Flow) Dims(value string) []int {
 func (f *Flow) Computed(n *ir.Node) []string {
 	var out []string
 	for _, in := range n.Inputs {
-		if in != "" && f.Graph.Tensors[in] == nil {
+		if in != "" && f.Graph.Tensors[in] == nil && !f.fixed[in] {
 			out = append(out, in)
 		}
 	}

@@ -6,10 +6,11 @@ import (
 	"github.com/vislora/vislora/internal/onnx/ir"
 )
 
-// diamond is x → a → {b → c, d} → e → f, with a weight read everywhere.
+// diamond is x → a → {b → c, d} → e → f; a and f read a weight, f by way of a
+// node that reads nothing else.
 func diamond() *ir.Graph {
 	g := &ir.Graph{Tensors: map[string]*ir.Tensor{"w": {}}, Inputs: []ir.Value{{Name: "x"}}, Outputs: []ir.Value{{Name: "f"}}}
-	for _, n := range [][]string{{"a", "x", "w"}, {"b", "a", "w"}, {"c", "b"}, {"d", "a"}, {"e", "c", "d"}, {"f", "e", "w"}} {
+	for _, n := range [][]string{{"a", "x", "w"}, {"b", "a", "w"}, {"c", "b"}, {"d", "a"}, {"e", "c", "d"}, {"token", "w"}, {"f", "e", "token"}} {
 		g.Nodes = append(g.Nodes, &ir.Node{Op: "Add", Name: n[0], Outputs: n[:1], Inputs: n[1:]})
 	}
 	return g

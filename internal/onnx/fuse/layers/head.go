@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -21,6 +22,8 @@ type Head struct {
 	// it is made: "token", "avg" or "" if in another way.
 	Pooled string
 	Pool   string
+	// Note is a word for people, or "".
+	Note string
 }
 
 // FindHead looks for a classifier at the end of the graph.
@@ -55,6 +58,14 @@ func FindHead(f *Flow, ls []*Layer) Head {
 	} else if l := pooledConv(f, n, byNode); l != nil {
 		h.Classifier = l
 	}
+	if h.Classifier == nil {
+		if several := mixed(f, n, byNode); len(several) > 1 {
+			h.Logits, h.Classes = logits, width(f.Dims(logits))
+			h.Pooled, h.Pool = several[0].X, poolOf(f, several[0].X)
+			h.Note = fmt.Sprintf("the logits mix %d linear layers; a new head reads the pooled feature of the first and replaces them all", len(several))
+			return h
+		}
+	}
 	if h.Classifier == nil && !softened {
 		h.Pooled, h.Pool = out, poolOf(f, out)
 		return h
@@ -67,6 +78,29 @@ func FindHead(f *Flow, ls []*Layer) Head {
 		}
 	}
 	return h
+}
+
+// mixed lists the linear layers that a sum or mean of classifiers adds up, as
+// in the distilled DeiT (Touvron et al., arXiv:2012.12877), in graph order.
+func mixed(f *Flow, n *ir.Node, byNode map[*ir.Node]*Layer) []*Layer {
+	var out []*Layer
+	var walk func(n *ir.Node)
+	walk = func(n *ir.Node) {
+		switch {
+		case n == nil:
+		case byNode[n] != nil:
+			if l := byNode[n]; !l.Conv && len(f.Dims(l.Y)) == 2 {
+				out = append(out, l)
+			}
+		case n.Op == "Add" || n.Op == "Mul" || n.Op == "Div":
+			for _, in := range f.Computed(n) {
+				walk(f.prod[in])
+			}
+		}
+	}
+	walk(n)
+	slices.SortFunc(out, func(a, b *Layer) int { return f.index[a.Node] - f.index[b.Node] })
+	return out
 }
 
 // vectorOutput returns the first output that holds one vector per image.

@@ -105,8 +105,11 @@ func path(g *ir.Graph, l *Layer) string {
 	p, _ := FromNode(l.Node.Name, ops...)
 	for _, name := range names(g, l.Bias) {
 		// A bias says more where a module applies its children's weights
-		// itself: node "/attn/MatMul_1", bias "attn.proj.bias".
-		if m, _, ok := FromParameter(name); ok && (p == "" || strings.HasPrefix(m, p+".")) {
+		// itself (node "/attn/MatMul_1", bias "attn.proj.bias") and where
+		// containers leave no trace ("/proj/MatMul", "blocks.0.proj.bias").
+		m, _, ok := FromParameter(name)
+		longer := strings.HasSuffix(name, ".bias") && (strings.HasPrefix(m, p+".") || strings.HasSuffix(m, "."+p))
+		if ok && (p == "" || longer) {
 			return m
 		}
 	}

@@ -1,0 +1,65 @@
+package datasets
+
+// Batch is a buffer of inputs with their labels. X may be memory of the
+// executor: the workers write the pictures straight into it.
+type Batch struct {
+	// X is (N, H, W, 3), with room for as many pictures as a batch has.
+	X []float32
+	// N is the number of pictures; less than asked for in the last batch of an
+	// epoch and where a picture could not be read.
+	N int
+	// Labels, Keys hold the class (−1 for none) and the index of each picture.
+	Labels []int64
+	Keys   []int64
+	// Targets is (N, classes), 0 or 1, when the data set is multi-label.
+	Targets []float32
+	// Epoch and Step say which batch it is; Step counts from 0.
+	Epoch, Step int
+
+	classes int
+	failed  []bool
+	pending int
+	done    chan struct{}
+}
+
+// NewBatch is a batch of n pictures with inputs of size values. Targets are
+// kept when classes is above 0.
+func NewBatch(n, size, classes int) *Batch { return BatchOver(make([]float32, n*size), n, classes) }
+
+// BatchOver is [NewBatch] over memory that belongs to the caller.
+func BatchOver(x []float32, n, classes int) *Batch {
+	return &Batch{
+		X: x, Labels: make([]int64, n), Keys: make([]int64, n), Targets: make([]float32, n*classes),
+		classes: classes, failed: make([]bool, n), done: make(chan struct{}, 1),
+	}
+}
+
+// label writes what belongs to a sample into slot i.
+func (b *Batch) label(i int, s *Sample) {
+	b.Labels[i], b.Keys[i] = int64(s.Label), int64(s.Index)
+	if b.classes > 0 {
+		t := b.Targets[i*b.classes:][:b.classes]
+		clear(t)
+		for _, c := range s.Classes() {
+			t[c] = 1
+		}
+	}
+}
+
+// compact closes the gaps that pictures left which could not be read; the
+// order of the others stays.
+func (b *Batch) compact(size int) {
+	to := 0
+	for i := range b.N {
+		if b.failed[i] {
+			continue
+		}
+		if to != i {
+			copy(b.X[to*size:][:size], b.X[i*size:][:size])
+			copy(b.Targets[to*b.classes:][:b.classes], b.Targets[i*b.classes:][:b.classes])
+			b.Labels[to], b.Keys[to] = b.Labels[i], b.Keys[i]
+		}
+		to++
+	}
+	b.N = to
+}

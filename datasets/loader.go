@@ -1,0 +1,159 @@
+package datasets
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/vislora/vislora/vision/transform"
+)
+
+// LoaderConfig says what a [Loader] delivers.
+type LoaderConfig struct {
+	Samples  []Sample
+	Pipeline *transform.Pipeline
+	// Batch is the number of pictures in a batch.
+	Batch int
+	// Classes is the number of classes when targets are wanted, as for
+	// multi-label data; 0 otherwise.
+	Classes int
+	// Workers decode and augment; 0 is one per processor.
+	Workers int
+	// Shuffle draws a new order for each epoch from Seed; Balanced draws with
+	// replacement instead, every class as often as the others. Neither: the
+	// order of Samples.
+	Shuffle, Balanced bool
+	Seed              uint64
+	// DropLast leaves out a last batch that is not full.
+	DropLast bool
+	// Cache, if any, keeps decoded images between epochs.
+	Cache *Cache
+	// Buffers are the batches that are filled in turn; two or more let the
+	// workers run ahead. None: three are allocated.
+	Buffers []*Batch
+}
+
+// Loader decodes and augments on several goroutines and delivers batches in an
+// order that depends on the seed and the epoch alone. An image that cannot be
+// read is left out of its batch, counted and named; see [Loader.Skipped].
+type Loader struct {
+	c    LoaderConfig
+	size int
+
+	mu      sync.Mutex
+	skipped []Skipped
+	known   map[string]bool
+	count   int
+}
+
+// NewLoader checks a configuration.
+func NewLoader(c LoaderConfig) (*Loader, error) {
+	if c.Pipeline == nil || len(c.Samples) == 0 {
+		return nil, fmt.Errorf("load images: there are %d samples", len(c.Samples))
+	}
+	if c.Batch < 1 {
+		return nil, fmt.Errorf("load images: the batch is %d: use at least 1", c.Batch)
+	}
+	if c.DropLast && len(c.Samples) < c.Batch {
+		return nil, fmt.Errorf("load images: %d images do not fill one batch of %d: use a smaller batch", len(c.Samples), c.Batch)
+	}
+	if c.Workers <= 0 {
+		c.Workers = runtime.GOMAXPROCS(0)
+	}
+	l := &Loader{c: c, size: c.Pipeline.Len(), known: map[string]bool{}}
+	if len(c.Buffers) == 0 {
+		for range 3 {
+			l.c.Buffers = append(l.c.Buffers, NewBatch(c.Batch, l.size, c.Classes))
+		}
+	}
+	for i, b := range l.c.Buffers {
+		if len(b.X) < c.Batch*l.size || len(b.Labels) < c.Batch || b.classes != c.Classes {
+			return nil, fmt.Errorf("load images: buffer %d has room for %d values and %d classes, a batch has %d and %d", i, len(b.X), b.classes, c.Batch*l.size, c.Classes)
+		}
+	}
+	return l, nil
+}
+
+// Steps is the number of batches of an epoch.
+func (l *Loader) Steps() int {
+	if l.c.DropLast {
+		return len(l.c.Samples) / l.c.Batch
+	}
+	return (len(l.c.Samples) + l.c.Batch - 1) / l.c.Batch
+}
+
+// Skipped names the images that could not be read so far, and counts how often
+// one was left out.
+func (l *Loader) Skipped() (named []Skipped, count int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.skipped), l.count
+}
+
+func (l *Loader) skip(s *Sample, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count++
+	if !l.known[s.Path] {
+		l.known[s.Path] = true
+		l.skipped = append(l.skipped, Skipped{Name: s.Name, Reason: err.Error()})
+	}
+}
+
+// order lists the samples of an epoch, and for each how often it came before.
+func (l *Loader) order(epoch int) (order, repeat []int) {
+	n := len(l.c.Samples)
+	switch {
+	case l.c.Balanced:
+		classes := make([]int, n)
+		for i := range classes {
+			classes[i] = -1
+			if c := l.c.Samples[i].Classes(); len(c) > 0 {
+				classes[i] = c[0]
+			}
+		}
+		order = transform.Balanced(l.c.Seed, epoch, n, classes)
+	case l.c.Shuffle:
+		order = transform.Order(l.c.Seed, epoch, n)
+	}
+	if order == nil {
+		order = make([]int, n)
+		for i := range order {
+			order[i] = i
+		}
+	}
+	times := make([]int, n)
+	repeat = make([]int, len(order))
+	for i, s := range order {
+		repeat[i] = times[s]
+		times[s]++
+	}
+	return order, repeat
+}
+
+// Epoch starts the workers on an epoch, from the batch first on, as a resumed
+// run needs it. The buffers belong to one epoch at a time: close it before the
+// next one starts.
+func (l *Loader) Epoch(ctx context.Context, epoch, first int) *Epoch {
+	ctx, cancel := context.WithCancel(ctx)
+	e := &Epoch{
+		l: l, ctx: ctx, cancel: cancel, epoch: epoch,
+		free:  make(chan *Batch, len(l.c.Buffers)),
+		queue: make(chan *Batch, len(l.c.Buffers)),
+		jobs:  make(chan job),
+	}
+	for _, b := range l.c.Buffers {
+		select {
+		case <-b.done: // left by an epoch that was closed early
+		default:
+		}
+		e.free <- b
+	}
+	e.wg.Go(func() { e.deal(first) })
+	for range l.c.Workers {
+		e.wg.Go(e.work)
+	}
+	return e
+}

@@ -1,0 +1,366 @@
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/vislora/vislora/internal/onnx"
+	"github.com/vislora/vislora/internal/onnx/ir"
+	"github.com/vislora/vislora/lora"
+	"github.com/vislora/vislora/vision/build"
+	"github.com/vislora/vislora/vision/head"
+)
+
+// Merged says what a merge did to the file.
+type Merged struct {
+	// Tensors lists the initializers (or Constant outputs) that changed, Added
+	// those that were new: clones of shared weights, and the head.
+	Tensors []string `json:"tensors"`
+	Added   []string `json:"added,omitempty"`
+	// MaxRounding is the largest error of storing a weight in 16 bits, relative
+	// to the weight's largest value; 0 for float32 models.
+	MaxRounding float64 `json:"max_rounding,omitempty"`
+}
+
+// merge writes the network's adapter, trained parameters and head into an
+// editor over the original file.
+func (n *Network) merge(e *onnx.Editor) (*Merged, error) {
+	m := &merger{n: n, e: e, report: &Merged{}, trained: map[string][]float32{}}
+	for _, as := range n.saved {
+		m.trained[as.tensor] = n.Net.Param(as.tensor).Data()
+	}
+	changed := map[string][]float32{}
+	if n.Plan != nil {
+		n.collect()
+		for _, s := range n.Plan.Sites {
+			if err := m.site(s, changed); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for name, data := range m.trained {
+		if changed[name] == nil {
+			changed[name] = data
+		}
+	}
+	for _, name := range sortedKeys(changed) {
+		if err := m.write(name, changed[name]); err != nil {
+			return nil, err
+		}
+	}
+	if n.Head != nil {
+		if err := m.head(); err != nil {
+			return nil, err
+		}
+	}
+	slices.Sort(m.report.Tensors)
+	return m.report, nil
+}
+
+type merger struct {
+	n       *Network
+	e       *onnx.Editor
+	report  *Merged
+	trained map[string][]float32 // by planned tensor
+}
+
+// site merges one adapter. A weight that other nodes read too is given to this
+// node as a tensor of its own.
+func (m *merger) site(s lora.Spec, changed map[string][]float32) error {
+	g := m.n.Annotation.Graph
+	w, bias := m.n.canonical(s.Site), []float32(nil)
+	if t := m.trained[s.Site.Weight]; t != nil {
+		if w = slices.Clone(t); s.Site.Kind == build.KindLinear && !s.Site.TransW {
+			w = transposed(t, s.Site.In, s.Site.Out)
+		}
+	}
+	if s.Site.Bias != "" {
+		bias = g.Tensors[s.Site.Bias].Float32s()
+		if t := m.trained[s.Site.Bias]; t != nil {
+			bias = t
+		}
+	}
+	out, err := lora.Merge(s.Site, m.n.Adapter.Layers[s.Site.Path], w, bias)
+	if err != nil {
+		return fmt.Errorf("merge %s: %w", s.Site.Path, err)
+	}
+	if out.AddedBias {
+		return fmt.Errorf("merge %s: lora_bias gives a bias to a layer that has none; PEFT refuses this too", s.Site.Path)
+	}
+	merged := out.W
+	if s.Site.Kind == build.KindLinear && !s.Site.TransW {
+		merged = transposed(out.W, s.Site.Out, s.Site.In)
+	}
+	if m.readers(s.Site.Weight) > 1 {
+		if err := m.own(s.Site, merged); err != nil {
+			return err
+		}
+	} else {
+		changed[s.Site.Weight] = merged
+	}
+	if s.Site.Bias != "" && out.Bias != nil && !slices.Equal(out.Bias, bias) {
+		changed[s.Site.Bias] = out.Bias
+	}
+	return nil
+}
+
+// readers counts the nodes of the plan that read a tensor.
+func (m *merger) readers(tensor string) int {
+	c := 0
+	for _, n := range m.n.Annotation.Graph.Nodes {
+		for _, in := range n.Inputs {
+			if in == tensor {
+				c++
+			}
+		}
+	}
+	return c
+}
+
+// own gives a site's node a weight tensor of its own.
+func (m *merger) own(s build.Site, data []float32) error {
+	t := m.n.Annotation.Graph.Tensors[s.Weight]
+	name := m.fresh(s.Path + ".weight")
+	if err := m.add(name, data, fileType(t), t.Dims...); err != nil {
+		return err
+	}
+	return m.e.RedirectInput(s.Output, 1, name)
+}
+
+// fileType is the element type that a planned tensor has in the file.
+func fileType(t *ir.Tensor) ir.DType {
+	if t.Origin != nil {
+		return t.Origin.DType
+	}
+	return t.DType
+}
+
+func (m *merger) fresh(name string) string {
+	for i := 0; m.e.HasValue(name); i++ {
+		name = fmt.Sprintf("%s_%d", name, i)
+	}
+	return name
+}
+
+// add appends an initializer of the given element type.
+func (m *merger) add(name string, data []float32, d ir.DType, dims ...int) error {
+	t := ir.FromFloat32s(name, data, dims...)
+	if d == ir.Float16 {
+		raw := make([]byte, 2*len(data))
+		for i, v := range data {
+			h := ir.FloatToHalf(v)
+			raw[2*i], raw[2*i+1] = byte(h), byte(h>>8)
+		}
+		t = &ir.Tensor{Name: name, DType: ir.Float16, Dims: dims, Raw: raw}
+	}
+	m.report.Added = append(m.report.Added, name)
+	return m.e.AppendInitializer(t)
+}
+
+// write puts a planned tensor's new values where they came from in the file.
+func (m *merger) write(name string, data []float32) error {
+	t := m.n.Annotation.Graph.Tensors[name]
+	o := t.Origin
+	if o == nil {
+		return fmt.Errorf("merge %s: the model computes this tensor from others: it cannot be written back", name)
+	}
+	data = toOrigin(t, data)
+	if m.sharedOrigin(name, o) {
+		return m.split(name, t, data)
+	}
+	set := m.e.SetInitializer
+	if o.Constant {
+		set = m.e.SetConstant
+	}
+	r, err := set(o.Name, data)
+	if err != nil {
+		return err
+	}
+	if r.MaxValue > 0 {
+		m.report.MaxRounding = max(m.report.MaxRounding, r.MaxAbs/r.MaxValue)
+	}
+	m.report.Tensors = append(m.report.Tensors, o.Name)
+	return nil
+}
+
+// sharedOrigin reports whether another tensor of the plan comes from the same
+// place in the file: exporters tie equal-valued parameters of different layers.
+func (m *merger) sharedOrigin(name string, o *ir.Origin) bool {
+	for other, t := range m.n.Annotation.Graph.Tensors {
+		if other != name && t.Origin != nil && t.Origin.Name == o.Name && m.readers(other) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// split writes an aliased parameter under a name of its own and gives it to the
+// nodes that read this alias.
+func (m *merger) split(name string, t *ir.Tensor, data []float32) error {
+	if t.Origin.Perm != nil {
+		return fmt.Errorf("merge %s: it is a transposed view of the shared %q", name, t.Origin.Name)
+	}
+	own := m.fresh(name + "_merged")
+	if err := m.add(own, data, t.Origin.DType, t.Origin.Dims...); err != nil {
+		return err
+	}
+	moved := 0
+	for _, u := range m.e.Uses(name) {
+		if err := m.e.RedirectInput(u.NodeOutput, u.Input, own); err != nil {
+			return err
+		}
+		moved++
+	}
+	if moved == 0 {
+		return fmt.Errorf("merge %s: no node of the file reads it directly", name)
+	}
+	return nil
+}
+
+// toOrigin undoes the transposition between the file's tensor and the planned
+// one.
+func toOrigin(t *ir.Tensor, data []float32) []float32 {
+	o := t.Origin
+	if o.Perm == nil {
+		return data
+	}
+	dims := make([]int, len(o.Perm)) // of the transposed tensor
+	strides := make([]int, len(o.Perm))
+	for k, p := range o.Perm {
+		dims[k] = o.Dims[p]
+	}
+	n := 1
+	for k := len(dims) - 1; k >= 0; k-- {
+		strides[k] = n
+		n *= dims[k]
+	}
+	inv := make([]int, len(o.Perm))
+	for k, p := range o.Perm {
+		inv[p] = k
+	}
+	out := make([]float32, len(data))
+	index := make([]int, len(dims))
+	for i := range out {
+		at := 0
+		for a := range index {
+			at += index[a] * strides[inv[a]]
+		}
+		out[i] = data[at]
+		for a := len(index) - 1; a >= 0; a-- {
+			if index[a]++; index[a] < o.Dims[a] {
+				break
+			}
+			index[a] = 0
+		}
+	}
+	return out
+}
+
+// head appends the new classifier as standard nodes and makes its logits the
+// model's output.
+func (m *merger) head() error {
+	n, h := m.n, m.n.Head
+	g := n.Annotation.Graph
+	opset := n.Model.Opset("")
+	value := h.Features
+	dtype := n.fileFloat()
+	node := func(op, in, out string, attrs ir.Attrs, more ...string) error {
+		return m.e.AppendNode(&ir.Node{Op: op, Name: "/head/" + op, Inputs: append([]string{in}, more...), Outputs: []string{out}, Attrs: attrs})
+	}
+	old := n.Model.Graph.Outputs[0]
+	output := old.Name
+	if m.e.HasValue(output) && output != value { // the old classifier's value makes room
+		if err := m.e.RemoveNode(output); err != nil {
+			return err
+		}
+	} else if output == value {
+		output = m.fresh("logits")
+	}
+	switch len(g.Types[value].Dims) {
+	case 4:
+		if err := node("GlobalAveragePool", value, "head_pool", nil); err != nil {
+			return err
+		}
+		if err := node("Flatten", "head_pool", "head_features", ir.Attrs{"axis": int64(1)}); err != nil {
+			return err
+		}
+		value = "head_features"
+	case 3:
+		attrs, more := ir.Attrs{"keepdims": int64(0)}, []string(nil)
+		if opset >= 18 {
+			more = []string{"head_axes"}
+			if err := m.e.AppendInitializer(ir.FromInt64s("head_axes", []int64{1}, 1)); err != nil {
+				return err
+			}
+		} else {
+			attrs["axes"] = []int64{1}
+		}
+		if err := node("ReduceMean", value, "head_features", attrs, more...); err != nil {
+			return err
+		}
+		value = "head_features"
+	}
+	if err := m.add(m.fresh(head.Weight), n.Net.Param(head.Weight).Data(), dtype, h.Classes, h.In); err != nil {
+		return err
+	}
+	w := m.report.Added[len(m.report.Added)-1]
+	if err := m.add(m.fresh(head.Bias), n.Net.Param(head.Bias).Data(), dtype, h.Classes); err != nil {
+		return err
+	}
+	b := m.report.Added[len(m.report.Added)-1]
+	if err := node("Gemm", value, output, ir.Attrs{"transB": int64(1)}, w, b); err != nil {
+		return err
+	}
+	t := ir.Type{DType: dtype, Dims: []int{-1, h.Classes}, Known: true}
+	if len(old.Type.Dims) > 0 {
+		t.Dims[0] = old.Type.Dims[0]
+	}
+	t.Params = []string{"batch", ""}
+	if len(old.Type.Params) > 0 && old.Type.Params[0] != "" {
+		t.Params[0] = old.Type.Params[0]
+	}
+	if err := m.e.SetOutput(old.Name, ir.Value{Name: output, Type: t}); err != nil {
+		return err
+	}
+	m.e.Prune()
+	return nil
+}
+
+// fileFloat is the float type of the file's picture input.
+func (n *Network) fileFloat() ir.DType {
+	for _, in := range n.Model.Graph.Inputs {
+		if in.Name == n.Picture.Name && in.Type.DType == ir.Float16 {
+			return ir.Float16
+		}
+	}
+	return ir.Float
+}
+
+// WriteMerged merges into a copy of the original file and writes it to path.
+func (n *Network) WriteMerged(path string, metadata map[string]any) (*Merged, error) {
+	e, err := onnx.Edit(n.Model)
+	if err != nil {
+		return nil, err
+	}
+	report, err := n.merge(e)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range sortedKeys(metadata) {
+		v, ok := metadata[k].(string)
+		if !ok {
+			b, err := json.Marshal(metadata[k])
+			if err != nil {
+				return nil, err
+			}
+			v = string(b)
+		}
+		e.SetMetadata(k, v)
+	}
+	if path == "" {
+		return nil, errors.New("export: no file name given: use --out FILE")
+	}
+	return report, e.Write(path)
+}
