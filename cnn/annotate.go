@@ -109,6 +109,9 @@ func (n *network) annotation(family, arch string) *build.Annotation {
 		}
 	}
 	a.Features = append(a.Features, n.maps()...)
+	if n.head.Note != "" {
+		a.Notes = append(a.Notes, n.head.Note)
+	}
 	return a
 }
 

@@ -140,9 +140,14 @@ func (n *network) projects(i int) bool {
 	if l == nil || !l.Conv || l.Kernel != [2]int{1, 1} || l.Groups != 1 || l == n.head.Classifier {
 		return false
 	}
-	for _, c := range n.flow.Consumers(l.Y) {
-		// A skip over the next block or this one's own is a join, not an end.
-		if layers.Activates(c) || n.flow.IsAdd(c) && n.flow.Dominator(c) != n.trunk[i] {
+	v := l.Y
+	for norm := n.flow.Only(v); layers.Normalises(norm); norm = n.flow.Only(v) {
+		v = norm.Outputs[0]
+	}
+	for _, c := range n.flow.Consumers(v) {
+		// A skip that starts here is the next block's; one that ends here makes
+		// the addition the end of the block.
+		if layers.Activates(c) || n.flow.IsAdd(c) && n.flow.Dominator(c) != n.flow.Producer(v) {
 			return false
 		}
 	}

@@ -83,8 +83,8 @@ func (e *encoder) annotation() *build.Annotation {
 		Grid: e.grid, Prefix: e.prefix})
 	heads := e.blocks[0].attention.Attrs.Int("heads", 1)
 	a.Arch = fmt.Sprintf("ViT (%s), %d blocks, %d heads, dim %d, patch %d", e.style(), len(e.blocks), heads, e.dim, e.stride)
-	if a.Classifier == nil && a.Logits != "" {
-		a.Notes = append(a.Notes, "the output is a softmax over something that is not one linear layer; a new head needs the pooled feature")
+	if e.head.Note != "" {
+		a.Notes = append(a.Notes, e.head.Note)
 	}
 	return a
 }
@@ -156,7 +156,7 @@ func (e *encoder) findPatchEmbedding() bool {
 	if e.prefix < 0 || e.prefix > maxPrefix {
 		return false
 	}
-	if size[0] > 0 {
+	if size[0] > 0 && e.grid[0] > 0 {
 		e.stride = (size[0] + e.grid[0]/2) / e.grid[0]
 	}
 	return true

@@ -18,6 +18,10 @@ type PlanOptions struct {
 	Height, Width int
 	// Shapes gives inputs other than the picture their dimensions, by name.
 	Shapes map[string][]int
+	// Bind makes constants of inputs: small ones that decide shapes (see
+	// [Model.ShapeInputs]), or a flag that chooses the branch of an If. They
+	// are no inputs of the planned graph.
+	Bind map[string]*ir.Tensor
 	// KeepBatchNorm leaves batch normalisations unfolded, so that they can be
 	// trained.
 	KeepBatchNorm bool
@@ -61,12 +65,15 @@ func colours(c int) bool { return c == 1 || c == 3 || c == 4 }
 // fused. The model's own graph stays as it was; tensors are shared.
 func (m *Model) Plan(o PlanOptions) (*ir.Graph, error) {
 	g := eval.Clone(m.Graph)
+	if err := bind(g, o.Bind); err != nil {
+		return nil, inFile(m.Path, err)
+	}
 	batch := max(o.Batch, 1)
 	inputs := map[string][]int{}
 	for name, dims := range o.Shapes {
 		inputs[name] = dims
 	}
-	if pic, err := m.Picture(); err == nil && inputs[pic.Name] == nil {
+	if pic, err := m.Picture(); err == nil && inputs[pic.Name] == nil && o.Bind[pic.Name] == nil {
 		inputs[pic.Name] = pic.shape(batch, o.Height, o.Width)
 	}
 	for _, in := range g.Inputs {
@@ -87,11 +94,73 @@ func (m *Model) Plan(o PlanOptions) (*ir.Graph, error) {
 		return nil, inFile(m.Path, err)
 	}
 	if !o.Unfused {
-		if err := fuse.Run(g); err != nil {
+		if err := fuse.RunWith(g, fuse.Options{KeepBatchNorm: o.KeepBatchNorm}); err != nil {
 			return nil, inFile(m.Path, err)
 		}
 	}
 	return g, nil
+}
+
+// bind turns inputs into tensors of the graph.
+func bind(g *ir.Graph, values map[string]*ir.Tensor) error {
+	for name, t := range values {
+		i := slices.IndexFunc(g.Inputs, func(v ir.Value) bool { return v.Name == name })
+		if i < 0 {
+			return fmt.Errorf("bind input %q: the model has no such input", name)
+		}
+		if want := g.Inputs[i].Type.DType; want != t.DType && want != ir.Undefined {
+			return fmt.Errorf("bind input %q: it is %v, given %v", name, want, t.DType)
+		}
+		c := *t
+		c.Name = name
+		g.Tensors[name] = &c
+		g.Inputs = slices.Delete(slices.Clone(g.Inputs), i, i+1)
+	}
+	return nil
+}
+
+// shapeSlots are the inputs of operators that decide the shape of an output, or
+// what is computed at all.
+var shapeSlots = map[string][]int{
+	"Reshape": {1}, "Expand": {1}, "Tile": {1}, "Resize": {1, 2, 3}, "Upsample": {1}, "Slice": {1, 2, 3, 4}, "Pad": {1, 3},
+	"Squeeze": {1}, "Unsqueeze": {1}, "Split": {1}, "TopK": {1}, "OneHot": {1}, "ConstantOfShape": {0}, "Range": {0, 1, 2},
+	"ReduceSum": {1}, "ReduceMean": {1}, "ReduceMax": {1}, "ReduceMin": {1}, "ReduceProd": {1}, "ReduceL1": {1}, "ReduceL2": {1},
+	"ReduceSumSquare": {1}, "ReduceLogSum": {1}, "ReduceLogSumExp": {1}, "CumSum": {1}, "Trilu": {1}, "If": {0},
+	"CenterCropPad": {1}, "Col2Im": {1, 2}, "AffineGrid": {1}, "MaxUnpool": {2}, "Dropout": {1, 2},
+}
+
+// ShapeInputs lists the model's inputs that decide shapes: those that a
+// shape-deciding operand is computed from, without going through a picture's
+// worth of data (floats of a rank above 1). [PlanOptions.Bind] takes their
+// values.
+func (m *Model) ShapeInputs() []string {
+	producer := m.Graph.Producer()
+	reach := map[string]bool{}
+	var walk func(name string)
+	walk = func(name string) {
+		if name == "" || reach[name] {
+			return
+		}
+		reach[name] = true
+		if p := producer[name]; p != nil && p.Op != "Shape" && p.Op != "Size" {
+			for _, in := range p.Inputs {
+				walk(in)
+			}
+		}
+	}
+	for _, n := range m.Graph.Nodes {
+		for _, slot := range shapeSlots[n.Op] {
+			walk(n.In(slot))
+		}
+	}
+	var out []string
+	for _, in := range m.Graph.Inputs {
+		large := (in.Type.DType == ir.Float || in.Type.DType == ir.Float16 || in.Type.DType == ir.Double) && len(in.Type.Dims) > 1
+		if reach[in.Name] && !large {
+			out = append(out, in.Name)
+		}
+	}
+	return out
 }
 
 // shape is the picture's shape for a batch; 0 keeps the file's size.

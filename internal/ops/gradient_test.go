@@ -146,7 +146,7 @@ func cases() []gradcheck.Case {
 		}
 		cs = append(cs, gradcheck.Case{Name: fmt.Sprintf("binary function %d, broadcast", f), Leaves: []leaf{plus(l(2, 3, 4)), z}, Build: func(g *ops.Graph, in nodes) node { return g.Binary(f, in[0], in[1]) }})
 	}
-	return cs
+	return append(cs, rareCases()...)
 }
 
 // TestGradients proves every operator's gradient by finite differences in

@@ -147,12 +147,25 @@ func (e *Executor) Value(n *ops.Node) *buffer.Buffer {
 	return e.view(st, kind, n.Shape())
 }
 
-// RunAll runs the program once. It allocates nothing.
-func (e *Executor) RunAll() error {
+// RunAll runs the program once. It allocates nothing. An error is one that an
+// operator met in the data: an index out of range, computed by the model.
+func (e *Executor) RunAll() (err error) {
+	defer rescue(&err)
 	for _, r := range e.runs {
 		r()
 	}
 	return nil
+}
+
+// rescue turns [ops.Abort] into an error; other panics go on.
+func rescue(err *error) {
+	if r := recover(); r != nil {
+		aborted, ok := ops.Aborted(r)
+		if !ok {
+			panic(r)
+		}
+		*err = aborted
+	}
 }
 
 // Reset does nothing: a run starts at the first step.

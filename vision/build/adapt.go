@@ -110,19 +110,18 @@ func (g *Graph) biasB(ad *Adapter, y *ops.Node) *ops.Node {
 // (Cout, r/g, 1, 1) its groups. σ scales W's rows (once) and B's (per step), so
 // the adapter means the layer as the file has it, and the sum is one product.
 func lowerConv(g *Graph, n *ir.Node) {
-	x := g.val(n.In(0))
-	if len(x.dims) != 4 {
+	x, ok := g.asPicture(g.val(n.In(0)))
+	if !ok {
 		g.host(n)
 		return
 	}
 	xm := g.as(x, channelsLast)
-	attr := ops.ConvAttr{Stride: pair(n.Attrs.Ints("strides"), 1), Dilation: pair(n.Attrs.Ints("dilations"), 1), Groups: n.Attrs.Int("group", 1)}
-	wdims := g.IR.Types[n.In(1)].Dims
-	attr.Pads = resolvePads(n, x.dims[2:], g.dims(n)[2:], [2]int{wdims[2], wdims[3]}, attr.Stride, attr.Dilation)
+	raw := g.pictureKernel(g.nat(g.val(n.In(1))))
+	wdims := ops.Shape(raw)
+	attr := convAttr(n, [2]int{wdims[2], wdims[3]}, x.dims[2:], pictureSize(g.dims(n)))
 	cout := wdims[0]
 
 	ad := g.net.adapters[siteOf(n)]
-	raw := g.nat(g.val(n.In(1)))
 	if ad != nil && ad.Delta {
 		raw = g.Add(raw, g.part(ad, PartDelta))
 	}
@@ -132,8 +131,11 @@ func lowerConv(g *Graph, n *ir.Node) {
 		w = g.fold(n.Outputs[0]+"::weight", kernels.Mul, raw, g.nat(g.val(scale)))
 	}
 	if ad == nil || ad.Delta {
-		g.set(n, with(g.conv(xm, w, b, attr), channelsLast))
+		g.set(n, g.reshape(with(g.conv(xm, w, b, attr), channelsLast), g.dims(n)))
 		return
+	}
+	if len(g.dims(n)) != 4 {
+		ops.Fail("build: %s is a one-dimensional convolution: leave it out of target_modules", ad.Site.Path)
 	}
 	if ad.DoRA && g.Needs(raw) {
 		ops.Fail("build: %s: DoRA needs a frozen base weight", ad.Site.Path)

@@ -2,7 +2,9 @@ package build
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
+	"slices"
 
 	"github.com/vislora/vislora/internal/buffer"
 	"github.com/vislora/vislora/internal/kernels"
@@ -14,20 +16,33 @@ import (
 // host runs a node with the host evaluator, in the same straight line: integer
 // arithmetic, selection, and rare operators that have no kernel. It has no
 // gradient; when something that trains lies behind it, that is an error which
-// names it.
+// names it, unless all it makes are integers, which have none anyway.
 func (g *Graph) host(n *ir.Node) {
+	detached := true
+	for _, out := range n.Outputs {
+		detached = detached && (out == "" || kindOf(g.IR.Types[out].DType) == buffer.I64)
+	}
+	g.hostNode(n, detached)
+}
+
+// hostNode is host; detached lets it cut the gradient without a word.
+func (g *Graph) hostNode(n *ir.Node, detached bool) {
 	var in []*ops.Node
 	var types []ir.Type
 	var names []string
-	index := make([]int, len(n.Inputs)) // −1: absent
+	fixed := make([]*ir.Tensor, len(n.Inputs)) // constants are handed over as they are
+	index := make([]int, len(n.Inputs))        // −1: absent or constant
 	for i, name := range n.Inputs {
 		index[i] = -1
 		if name == "" {
 			continue
 		}
-		v := g.val(name)
-		node := g.nat(v)
-		if g.Needs(node) {
+		if t := g.IR.Tensors[name]; t != nil && g.net.params[name] == nil && (t.Len() == 0 || g.computes(n, i)) {
+			fixed[i] = t
+			continue
+		}
+		node := g.nat(g.val(name))
+		if g.Needs(node) && !detached {
 			ops.Fail("it has no gradient, and what trains lies behind it: put adapters after it, or cut the model before it")
 		}
 		index[i] = len(in)
@@ -51,7 +66,7 @@ func (g *Graph) host(n *ir.Node) {
 	spec.Bind = func(e *ops.Env) (kernels.Run, error) {
 		outs := append([]*buffer.Buffer{e.Out}, e.Slots...)
 		return func() {
-			args := make([]*ir.Tensor, len(n.Inputs))
+			args := slices.Clone(fixed)
 			for i, k := range index {
 				if k >= 0 {
 					args[i] = toTensor(names[k], e.In[k], types[k])
@@ -59,7 +74,7 @@ func (g *Graph) host(n *ir.Node) {
 			}
 			res, err := eval.Eval(n, opset, args)
 			if err != nil {
-				panic(err) // shapes were inferred by the same package: a broken invariant
+				ops.Abort(fmt.Errorf("node %s (%s): %w", nodeName(n), n.Op, err)) // an index out of range, say
 			}
 			for i, out := range outs {
 				if out != nil && i < len(res) && res[i] != nil {
@@ -77,6 +92,17 @@ func (g *Graph) host(n *ir.Node) {
 			g.setOutput(n, i+1, g.hostValue(sel, t))
 		}
 	}
+}
+
+// computes reports whether a node has an input other than i that is not a
+// constant: an operator needs one input to stand in a graph.
+func (g *Graph) computes(n *ir.Node, i int) bool {
+	for j, name := range n.Inputs {
+		if name != "" && j != i && (g.IR.Tensors[name] == nil || g.net.params[name] != nil || j < i) {
+			return true
+		}
+	}
+	return false
 }
 
 func (g *Graph) hostValue(n *ops.Node, t ir.Type) val {

@@ -35,7 +35,7 @@ func (n *Net) Build(o Options) (g *Graph, err error) {
 		dt = tensor.Float64
 	}
 	g = &Graph{Graph: ops.NewGraph(dt), Batch: o.Batch, IR: plan, Inputs: map[string]*ops.Node{}, Leaves: map[string]*ops.Node{},
-		Memory: map[*ops.Node]*buffer.Buffer{}, net: n, vals: map[string]val{}}
+		Memory: map[*ops.Node]*buffer.Buffer{}, net: n, vals: map[string]val{}, late: map[string]bool{}}
 	until := o.Until
 	if until == nil {
 		for _, v := range plan.Outputs {
@@ -56,9 +56,28 @@ func (n *Net) Build(o Options) (g *Graph, err error) {
 		return nil, err
 	}
 	for _, node := range wanted {
+		if g.isLate(node) {
+			g.Tail = append(g.Tail, node)
+			for _, out := range node.Outputs {
+				g.late[out] = true
+			}
+			continue
+		}
 		g.lowerNode(node)
 	}
 	return g, nil
+}
+
+// isLate reports whether a node belongs to the tail: a shape that the data
+// decide, an empty tensor, strings.
+func (g *Graph) isLate(n *ir.Node) bool {
+	late := func(name string) bool {
+		t, ok := g.IR.Types[name]
+		return ok && name != "" && (!t.Static() || t.Len() == 0 || t.DType == ir.String)
+	}
+	return slices.ContainsFunc(n.Outputs, late) || slices.ContainsFunc(n.Inputs, func(name string) bool {
+		return g.late[name] || g.IR.Tensors[name] == nil && late(name)
+	})
 }
 
 func (n *Net) hasDropout() bool {
@@ -162,7 +181,7 @@ var lowerings map[string]lowering
 
 func (g *Graph) lowerNode(n *ir.Node) {
 	f := lowerings[n.Op]
-	if f == nil || !g.floats(n) {
+	if f == nil || !g.floats(n) && !anyInput[n.Op] {
 		f = (*Graph).host
 	}
 	defer func() { // say which node a shape error is about
@@ -177,6 +196,9 @@ func (g *Graph) lowerNode(n *ir.Node) {
 	}()
 	f(g, n)
 }
+
+// anyInput lists the lowerings whose first input is no float tensor.
+var anyInput = map[string]bool{"Where": true, "DequantizeLinear": true}
 
 // floats reports whether the node's first input and output are float tensors;
 // integer arithmetic is left to the host evaluator.
@@ -204,6 +226,9 @@ func (g *Graph) Map(name string) (node *ops.Node, err error) {
 func (g *Graph) val(name string) val {
 	if v, ok := g.vals[name]; ok {
 		return v
+	}
+	if g.late[name] {
+		ops.Fail("build: the shape of %q depends on the data: it can be predicted, not trained on", name)
 	}
 	t := g.IR.Tensors[name]
 	if t == nil {

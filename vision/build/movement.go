@@ -22,9 +22,12 @@ func lowerTranspose(g *Graph, n *ir.Node) {
 }
 
 func lowerConcat(g *Graph, n *ir.Node) {
-	lead := g.val(n.In(0))
 	var parts []val
+	var lead val
 	for _, in := range n.Inputs {
+		if t := g.IR.Tensors[in]; t != nil && t.Len() == 0 {
+			continue
+		}
 		v := g.val(in)
 		parts = append(parts, v)
 		if len(order(v.perm, v.dims)) > len(order(lead.perm, lead.dims)) {
@@ -39,22 +42,30 @@ func lowerConcat(g *Graph, n *ir.Node) {
 	g.set(n, with(g.Concat(lead.memoryAxis(a), nodes...), lead.perm))
 }
 
-// ints is a constant list: input i, or the attribute of older opsets.
-func (g *Graph) ints(n *ir.Node, i int, attr string) []int {
+// ints is a constant list: input i, or the attribute of older opsets; ok is
+// false where the input is not constant.
+func (g *Graph) ints(n *ir.Node, i int, attr string) (list []int, ok bool) {
 	name := n.In(i)
 	if name == "" {
-		return n.Attrs.Ints(attr)
+		return n.Attrs.Ints(attr), true
 	}
 	t := g.IR.Tensors[name]
 	if t == nil {
-		ops.Fail("its %s %q are not constants", attr, name)
+		return nil, false
 	}
-	return t.Ints()
+	return t.Ints(), true
 }
 
 func lowerSlice(g *Graph, n *ir.Node) {
 	x := g.val(n.In(0))
-	starts, ends, axes, steps := g.ints(n, 1, "starts"), g.ints(n, 2, "ends"), g.ints(n, 3, "axes"), g.ints(n, 4, "steps")
+	starts, ok1 := g.ints(n, 1, "starts")
+	ends, ok2 := g.ints(n, 2, "ends")
+	axes, ok3 := g.ints(n, 3, "axes")
+	steps, ok4 := g.ints(n, 4, "steps")
+	if !ok1 || !ok2 || !ok3 || !ok4 {
+		g.host(n)
+		return
+	}
 	if axes == nil {
 		axes = identity(len(starts))
 	}
@@ -108,7 +119,7 @@ func lowerSplit(g *Graph, n *ir.Node) {
 func lowerGather(g *Graph, n *ir.Node) {
 	index := g.IR.Tensors[n.In(1)]
 	if index == nil {
-		g.host(n)
+		g.gatherAlong(n)
 		return
 	}
 	x := g.val(n.In(0))
@@ -134,32 +145,44 @@ func lowerExpand(g *Graph, n *ir.Node) {
 	g.set(n, with(g.Expand(x.node, shape...), x.perm))
 }
 
-func lowerPad(g *Graph, n *ir.Node) {
-	if n.Attrs.String("mode", "constant") != "constant" {
+// lowerTile repeats: every axis that is repeated gets one in front of it to
+// expand along.
+func lowerTile(g *Graph, n *ir.Node) {
+	x, out := g.val(n.In(0)), g.dims(n)
+	var split, full []int
+	for i, d := range x.dims {
+		split, full = append(split, 1, d), append(full, out[i]/d, d)
+	}
+	y := g.Expand(g.Reshape(g.nat(x), split...), full...)
+	g.set(n, natural(g.Reshape(y, out...)))
+}
+
+// lowerDepthToSpace and lowerSpaceToDepth change places only, which costs
+// nothing until somebody needs the result in another order.
+func lowerDepthToSpace(g *Graph, n *ir.Node) {
+	x, b := g.val(n.In(0)), n.Attrs.Int("blocksize", 1)
+	d := x.dims
+	split, perm := []int{d[0], b, b, d[1] / (b * b), d[2], d[3]}, []int{0, 3, 4, 1, 5, 2}
+	if n.Attrs.String("mode", "DCR") == "CRD" {
+		split, perm = []int{d[0], d[1] / (b * b), b, b, d[2], d[3]}, []int{0, 1, 4, 2, 5, 3}
+	}
+	g.set(n, g.reshape(transpose(g.reshape(x, split), perm), g.dims(n)))
+}
+
+func lowerSpaceToDepth(g *Graph, n *ir.Node) {
+	x, b := g.val(n.In(0)), n.Attrs.Int("blocksize", 1)
+	d := x.dims
+	split := g.reshape(x, []int{d[0], d[1], d[2] / b, b, d[3] / b, b})
+	g.set(n, g.reshape(transpose(split, []int{0, 3, 5, 1, 2, 4}), g.dims(n)))
+}
+
+func lowerCumSum(g *Graph, n *ir.Node) {
+	x := g.val(n.In(0))
+	a, ok := g.ints(n, 1, "axis")
+	if !ok || len(a) != 1 {
 		g.host(n)
 		return
 	}
-	x := g.val(n.In(0))
-	pads := g.ints(n, 1, "pads")
-	value := n.Attrs.Float("value", 0)
-	if name := n.In(2); name != "" {
-		v, ok := g.scalar(name)
-		if !ok {
-			ops.Fail("its value %q is not a constant", name)
-		}
-		value = v
-	}
-	axes := identity(len(x.dims))
-	if n.In(3) != "" {
-		axes = g.ints(n, 3, "axes")
-	}
-	if len(pads) != 2*len(axes) {
-		ops.Fail("%d pads for %d axes", len(pads), len(axes))
-	}
-	before, after := make([]int, len(x.dims)), make([]int, len(x.dims))
-	for i, a := range axes {
-		j := x.memoryAxis(axis(a, len(x.dims)))
-		before[j], after[j] = pads[i], pads[i+len(axes)]
-	}
-	g.set(n, with(g.Pad(x.node, before, after, value), x.perm))
+	m := x.memoryAxis(axis(a[0], len(x.dims)))
+	g.set(n, with(g.CumSum(x.node, m, n.Attrs.Int("exclusive", 0) != 0, n.Attrs.Int("reverse", 0) != 0), x.perm))
 }

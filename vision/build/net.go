@@ -157,8 +157,13 @@ type Graph struct {
 	Leaves map[string]*ops.Node
 	// Memory is what the leaves are bound to; inputs are added by the caller.
 	Memory map[*ops.Node]*buffer.Buffer
-	net    *Net
-	vals   map[string]val
+	// Tail are the nodes, in order, whose shapes depend on what is in the
+	// picture (behind NonMaxSuppression and the like): see [Runner].
+	Tail      []*ir.Node
+	net       *Net
+	vals      map[string]val
+	late      map[string]bool // values of the tail
+	producers map[string]*ir.Node
 }
 
 // Leaf returns a parameter's leaf, adding it to the graph on first use.

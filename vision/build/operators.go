@@ -16,11 +16,17 @@ func init() {
 		"Reshape": lowerReshape, "Flatten": lowerReshape, "Squeeze": lowerReshape, "Unsqueeze": lowerReshape, "Identity": lowerReshape,
 		"Dropout": lowerReshape, "Cast": lowerReshape,
 		"Transpose": lowerTranspose, "Concat": lowerConcat, "Slice": lowerSlice, "Split": lowerSplit, "Gather": lowerGather,
-		"Expand": lowerExpand, "Pad": lowerPad,
+		"Expand": lowerExpand, "Pad": lowerPad, "Tile": lowerTile, "DepthToSpace": lowerDepthToSpace, "SpaceToDepth": lowerSpaceToDepth,
+		"Resize": lowerResize, "Upsample": lowerResize, "GridSample": lowerGridSample, "CumSum": lowerCumSum, "Trilu": lowerTrilu, "Where": lowerWhere,
+		"GatherElements": lowerGatherElements, "GatherND": lowerGatherND, "ScatterElements": lowerScatter, "ScatterND": lowerScatter, "Scatter": lowerScatter,
+		"TopK": lowerTopK, "Einsum": lowerEinsum, "DequantizeLinear": lowerDequantize, "ConvTranspose": lowerConvTranspose,
+		"InstanceNormalization": lowerInstanceNorm, "GroupNormalization": lowerGroupNorm, "MeanVarianceNormalization": lowerMeanVariance,
+		"LpNormalization": lowerLpNorm, "LRN": lowerLRN, "PRelu": lowerPRelu, "Shrink": lowerShrink,
 		"MaxPool": lowerPool, "AveragePool": lowerPool, "GlobalAveragePool": lowerGlobalPool, "GlobalMaxPool": lowerGlobalPool,
-		"ReduceMean": lowerReduce, "ReduceSum": lowerReduce, "ReduceMax": lowerReduce, "ReduceMin": lowerReduce,
+		"ReduceMean": lowerReduce, "ReduceSum": lowerReduce, "ReduceMax": lowerReduce, "ReduceMin": lowerReduce, "ReduceL1": lowerReduce, "ReduceL2": lowerReduce,
+		"ReduceSumSquare": lowerReduce, "ReduceLogSum": lowerReduce, "ReduceLogSumExp": lowerReduce, "ReduceProd": lowerReduce,
 		"Add": arithmetic(kernels.Add), "Sub": arithmetic(kernels.Sub), "Mul": arithmetic(kernels.Mul), "Div": arithmetic(kernels.Div),
-		"Pow": arithmetic(kernels.Pow), "Max": variadic(kernels.Max), "Min": variadic(kernels.Min), "Sum": variadic(kernels.Add),
+		"Pow": arithmetic(kernels.Pow), "Max": variadic(kernels.Max), "Min": variadic(kernels.Min), "Sum": variadic(kernels.Add), "Mean": lowerMean,
 		"Relu": unary(kernels.Relu), "Sigmoid": unary(kernels.Sigmoid), "Tanh": unary(kernels.Tanh), "Erf": unary(kernels.Erf),
 		"Exp": unary(kernels.Exp), "Log": unary(kernels.Log), "Sqrt": unary(kernels.Sqrt), "Reciprocal": unary(kernels.Reciprocal),
 		"Neg": unary(kernels.Neg), "Abs": unary(kernels.Abs), "Silu": unary(kernels.Silu), "HardSwish": unary(kernels.HardSwish),
@@ -58,22 +64,29 @@ func lowerGelu(g *Graph, n *ir.Node) {
 	g.set(n, g.unary(f, 0, 0, g.val(n.In(0))))
 }
 
+// lowerClip clips to constants, or to bounds that the model computes.
 func lowerClip(g *Graph, n *ir.Node) {
+	x := g.val(n.In(0))
 	lo, hi := n.Attrs.Float("min", math.Inf(-1)), n.Attrs.Float("max", math.Inf(1))
 	for i, bound := range []*float64{&lo, &hi} {
-		if name := n.In(i + 1); name != "" {
-			v, ok := g.scalar(name)
-			if !ok {
-				ops.Fail("its bound %q is not a constant", name)
-			}
-			*bound = v
+		name := n.In(i + 1)
+		if name == "" {
+			continue
 		}
+		if v, ok := g.scalar(name); ok {
+			*bound = v
+			continue
+		}
+		x = g.binary([]kernels.BinaryFunc{kernels.Max, kernels.Min}[i], x, g.val(name))
 	}
-	if lo == 0 && math.IsInf(hi, 1) {
-		g.set(n, g.unary(kernels.Relu, 0, 0, g.val(n.In(0))))
-		return
+	switch {
+	case math.IsInf(lo, -1) && math.IsInf(hi, 1):
+		g.set(n, x)
+	case lo == 0 && math.IsInf(hi, 1):
+		g.set(n, g.unary(kernels.Relu, 0, 0, x))
+	default:
+		g.set(n, g.unary(kernels.Clip, lo, hi, x))
 	}
-	g.set(n, g.unary(kernels.Clip, lo, hi, g.val(n.In(0))))
 }
 
 func variadic(f kernels.BinaryFunc) lowering {
@@ -84,6 +97,11 @@ func variadic(f kernels.BinaryFunc) lowering {
 		}
 		g.set(n, v)
 	}
+}
+
+func lowerMean(g *Graph, n *ir.Node) {
+	variadic(kernels.Add)(g, n)
+	g.set(n, g.unary(kernels.Affine, 1/float64(len(n.Inputs)), 0, g.vals[n.Outputs[0]]))
 }
 
 // arithmetic lowers functions of two values; a constant scalar becomes part of a unary function.
@@ -190,8 +208,14 @@ func (g *Graph) lift(v val, rank int) val {
 
 func lowerMatMul(g *Graph, n *ir.Node) {
 	a, b := g.val(n.In(0)), g.val(n.In(1))
-	if len(a.dims) < 2 || len(b.dims) < 2 {
-		g.host(n)
+	if len(a.dims) < 2 || len(b.dims) < 2 { // a vector is a row on the left, a column on the right
+		if len(a.dims) == 1 {
+			a = g.reshape(a, []int{1, a.dims[0]})
+		}
+		if len(b.dims) == 1 {
+			b = g.reshape(b, []int{b.dims[0], 1})
+		}
+		g.set(n, g.reshape(natural(g.MatMul(g.nat(a), g.nat(b))), g.dims(n)))
 		return
 	}
 	if len(b.dims) == 2 { // rows of a need not be in logical order
@@ -220,6 +244,10 @@ func lowerGemm(g *Graph, n *ir.Node) {
 
 func lowerLayerNorm(g *Graph, n *ir.Node) {
 	x := g.val(n.In(0))
+	if len(n.Outputs) > 1 && n.Outputs[1]+n.Outputs[len(n.Outputs)-1] != "" { // the moments are asked for
+		g.host(n)
+		return
+	}
 	a := axis(n.Attrs.Int("axis", -1), len(x.dims))
 	if a != len(x.dims)-1 { // normalise the flattened tail
 		x = natural(g.nat(x))
@@ -244,12 +272,13 @@ func (g *Graph) layerNorm(n *ir.Node, x *ops.Node) *ops.Node {
 // lowerBatchNorm lowers a batch normalisation with frozen statistics that could
 // not be folded into a convolution: y = x·γ/√(σ²+ε) + (β − μ·γ/√(σ²+ε)).
 func lowerBatchNorm(g *Graph, n *ir.Node) {
+	mean, variance := g.IR.Tensors[n.In(3)], g.IR.Tensors[n.In(4)]
+	if mean == nil || variance == nil || n.Attrs.Int("training_mode", 0) != 0 {
+		g.host(n)
+		return
+	}
 	x := g.axisLast(g.val(n.In(0)), 1)
 	gamma, beta := g.nat(g.val(n.In(1))), g.nat(g.val(n.In(2)))
-	mean, variance := g.IR.Tensors[n.In(3)], g.IR.Tensors[n.In(4)]
-	if mean == nil || variance == nil {
-		ops.Fail("its statistics are not constants")
-	}
 	eps := n.Attrs.Float("epsilon", 1e-5)
 	c := variance.Len()
 	rstd, shift := make([]float32, c), make([]float32, c)
@@ -304,27 +333,22 @@ func length(dims []int) int {
 
 func lowerReduce(g *Graph, n *ir.Node) {
 	x := g.val(n.In(0))
-	axes := n.Attrs.Ints("axes")
-	if name := n.In(1); name != "" {
-		t := g.IR.Tensors[name]
-		if t == nil {
-			ops.Fail("its axes %q are not constants", name)
-		}
-		axes = t.Ints()
+	axes, ok := g.ints(n, 1, "axes")
+	if !ok {
+		g.host(n)
+		return
 	}
 	if len(axes) == 0 {
-		if n.Attrs.Int("noop_with_empty_axes", 0) != 0 {
-			g.set(n, x)
-			return
-		}
 		axes = identity(len(x.dims))
+		if n.Attrs.Int("noop_with_empty_axes", 0) != 0 {
+			axes = nil
+		}
 	}
 	mem := make([]int, len(axes))
 	for i, a := range axes {
 		mem[i] = x.memoryAxis(axis(a, len(x.dims)))
 	}
-	f := map[string]kernels.Reduction{"ReduceMean": kernels.ReduceMean, "ReduceSum": kernels.ReduceSum, "ReduceMax": kernels.ReduceMax, "ReduceMin": kernels.ReduceMin}[n.Op]
-	y := with(g.Reduce(f, x.node, mem...), x.perm)
+	y := with(g.reduction(n.Op, x.node, mem...), x.perm)
 	if n.Attrs.Int("keepdims", 1) == 0 {
 		y = g.reshape(y, g.dims(n))
 	}
@@ -342,43 +366,4 @@ func lowerGlobalPool(g *Graph, n *ir.Node) {
 		f = kernels.ReduceMax
 	}
 	g.set(n, with(g.Reduce(f, x.node, mem...), x.perm))
-}
-
-func lowerPool(g *Graph, n *ir.Node) {
-	x := g.val(n.In(0))
-	if len(x.dims) != 4 || len(n.Outputs) > 1 && n.Outputs[1] != "" {
-		g.host(n)
-		return
-	}
-	out := g.dims(n)
-	a := ops.PoolAttr{Max: n.Op == "MaxPool", CeilMode: n.Attrs.Int("ceil_mode", 0) != 0, CountIncludePad: n.Attrs.Int("count_include_pad", 0) != 0,
-		Kernel: pair(n.Attrs.Ints("kernel_shape"), 1), Stride: pair(n.Attrs.Ints("strides"), 1), Dilation: pair(n.Attrs.Ints("dilations"), 1)}
-	a.Pads = resolvePads(n, x.dims[2:], out[2:], a.Kernel, a.Stride, a.Dilation)
-	g.set(n, with(g.Pool(g.as(x, channelsLast), a), channelsLast))
-}
-
-func pair(v []int, def int) [2]int {
-	if len(v) != 2 {
-		return [2]int{def, def}
-	}
-	return [2]int{v[0], v[1]}
-}
-
-// resolvePads turns auto_pad into numbers: SAME_UPPER puts the odd pixel at the
-// end, SAME_LOWER at the start (ONNX operator Conv).
-func resolvePads(n *ir.Node, in, out []int, kernel, stride, dilation [2]int) [4]int {
-	var p [4]int
-	switch auto := n.Attrs.String("auto_pad", "NOTSET"); auto {
-	case "SAME_UPPER", "SAME_LOWER":
-		for k := range 2 {
-			total := max(0, (out[k]-1)*stride[k]+dilation[k]*(kernel[k]-1)+1-in[k])
-			p[k], p[k+2] = total/2, total-total/2
-			if auto == "SAME_LOWER" {
-				p[k], p[k+2] = p[k+2], p[k]
-			}
-		}
-	case "NOTSET":
-		copy(p[:], n.Attrs.Ints("pads"))
-	}
-	return p
 }

@@ -2,6 +2,7 @@ package eval
 
 import (
 	"math"
+	"slices"
 
 	"github.com/vislora/vislora/internal/onnx/ir"
 )
@@ -23,7 +24,7 @@ func init() {
 	})
 	register("PRelu", operator{minIn: 2, maxIn: 2,
 		types: func(c *call) []ir.Type {
-			if d := c.broadcast(c.dims(0), c.dims(1)); product(d) != product(c.dims(0)) || len(d) != c.rank(0) {
+			if d := c.broadcast(c.dims(0), c.dims(1)); !slices.Equal(d, c.dims(0)) {
 				c.fail("slope %s does not broadcast to %s", shapeString(c.dims(1)), shapeString(c.dims(0)))
 			}
 			return one(c.joinDType(0, 1), c.dims(0))

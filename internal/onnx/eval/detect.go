@@ -29,6 +29,9 @@ func init() {
 			c.wantRank(1, 2)
 			rois := c.dims(1)[0]
 			c.wantVector(2, rois)
+			if d := c.dims(0); d[2] == 0 || d[3] == 0 {
+				c.fail("input %s is empty", shapeString(d))
+			}
 			if c.dims(1)[1] != 4 {
 				c.fail("has boxes %s, wants (R,4)", shapeString(c.dims(1)))
 			}
@@ -128,6 +131,9 @@ func runRoiAlign(c *call, out []*ir.Tensor) {
 		if ratio <= 0 {
 			ny, nx = int(math.Ceil(bh)), int(math.Ceil(bw))
 		}
+		if ny > 1<<12 || nx > 1<<12 || math.IsNaN(bh+bw) {
+			c.fail("samples box %d of size %g × %g", r, rw, rh)
+		}
 		c.spend(out[0].Len(), max(ny, 0), max(nx, 0))
 		for k := range ch {
 			plane := x[(index[r]*ch+k)*h*w:][:h*w]
@@ -157,7 +163,7 @@ func runRoiAlign(c *call, out []*ir.Tensor) {
 // roiSample interpolates, and also gives the largest of the four weighted
 // neighbours, which is what the mode max takes the maximum of.
 func roiSample(plane []float64, h, w int, y, x float64) (sum, peak float64) {
-	if y < -1 || y > float64(h) || x < -1 || x > float64(w) {
+	if !(y >= -1 && y <= float64(h) && x >= -1 && x <= float64(w)) {
 		return 0, 0
 	}
 	y, x = clamp(y, 0, float64(h-1)), clamp(x, 0, float64(w-1))

@@ -153,7 +153,7 @@ func (c *call) outputTypes(op operator) []ir.Type {
 		types = types[:len(c.n.Outputs)]
 	}
 	for _, t := range types {
-		if !t.Static() {
+		if !t.Known {
 			continue
 		}
 		if n := c.count(t.Dims); c.elements > 0 && n > c.elements && !op.view {
@@ -212,7 +212,7 @@ func evalIf(n *ir.Node, opset int, in []*ir.Tensor, outer map[string]*ir.Tensor)
 // branch picks the branch of an If.
 func branch(n *ir.Node, in []*ir.Tensor) (*ir.Graph, error) {
 	if len(in) != 1 || in[0] == nil || in[0].DType != ir.Bool || len(in[0].Raw) != 1 {
-		return nil, fmt.Errorf("%s: wants one boolean condition", describe(n))
+		return nil, fmt.Errorf("%s: If: wants one boolean condition", describe(n))
 	}
 	name := "else_branch"
 	if in[0].Raw[0] != 0 {
@@ -220,10 +220,10 @@ func branch(n *ir.Node, in []*ir.Tensor) (*ir.Graph, error) {
 	}
 	g := n.Subgraphs[name]
 	if g == nil {
-		return nil, fmt.Errorf("%s: %s is missing", describe(n), name)
+		return nil, fmt.Errorf("%s: If: %s is missing", describe(n), name)
 	}
 	if len(g.Outputs) < len(n.Outputs) {
-		return nil, fmt.Errorf("%s: has %d outputs, its %s %d", describe(n), len(n.Outputs), name, len(g.Outputs))
+		return nil, fmt.Errorf("%s: If: has %d outputs, its %s %d", describe(n), len(n.Outputs), name, len(g.Outputs))
 	}
 	return g, nil
 }

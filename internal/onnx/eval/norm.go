@@ -2,6 +2,7 @@ package eval
 
 import (
 	"math"
+	"slices"
 
 	"github.com/vislora/vislora/internal/onnx/ir"
 )
@@ -82,7 +83,7 @@ func init() {
 			c.wantFloat(0)
 			axis := c.axis(c.attrs().Int("axis", -1), c.rank(0))
 			for i := 1; i <= 2; i++ {
-				if c.has(i) && len(c.broadcast(c.dims(0)[axis:], c.dims(i))) > c.rank(0)-axis {
+				if c.has(i) && !slices.Equal(c.broadcast(c.dims(0)[axis:], c.dims(i)), c.dims(0)[axis:]) {
 					c.fail("input %d has shape %s, must broadcast to %s", i, shapeString(c.dims(i)), shapeString(c.dims(0)[axis:]))
 				}
 			}

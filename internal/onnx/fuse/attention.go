@@ -231,8 +231,8 @@ func (m *matcher) flushInserted() {
 	}
 	nodes := make([]*ir.Node, 0, len(m.g.Nodes)+len(at))
 	for _, n := range m.g.Nodes {
-		if new := at[n]; new != nil {
-			nodes = append(nodes, new)
+		if extra := at[n]; extra != nil {
+			nodes = append(nodes, extra)
 		}
 		nodes = append(nodes, n)
 	}

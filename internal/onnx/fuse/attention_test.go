@@ -49,7 +49,7 @@ func TestAttentionTimm(t *testing.T) {
 		m.node("Transpose", []string{"r"}, "t", "perm", []int64{2, 0, 3, 1, 4})
 		if unbind == "Gather" {
 			for i, o := range []string{"q", "k", "v"} {
-				m.node("Gather", []string{"t", m.scalar("i"+o, float64(i))}, o, "axis", int64(0))
+				m.node("Gather", []string{"t", m.index("i"+o, i)}, o, "axis", int64(0))
 			}
 		} else {
 			m.node("Split", []string{"t"}, "a b c", "axis", int64(0))

@@ -33,7 +33,7 @@ func (m *matcher) conv(n *ir.Node, keepBatchNorm bool) bool {
 	if w == nil || len(w.Dims) != 4 || !isFloat(w.DType) || !ok1 || !ok2 || len(x) != 4 || len(y) != 4 {
 		return false
 	}
-	if b := n.In(2); b != "" && (m.constant(b) == nil || m.constant(b).Len() != w.Dims[0]) {
+	if b := n.In(2); b != "" && !m.channelVector(b, w.Dims[0]) {
 		return false
 	}
 	attrs, ok := convAttrs(n, w, x, y)
@@ -76,7 +76,7 @@ func convAttrs(n *ir.Node, w *ir.Tensor, x, y []int) (ir.Attrs, bool) {
 		if v == nil {
 			v = []int{1, 1}
 		}
-		return v, len(v) == 2
+		return v, len(v) == 2 && v[0] > 0 && v[1] > 0
 	}
 	strides, ok1 := pair("strides")
 	dilations, ok2 := pair("dilations")
@@ -198,15 +198,22 @@ func (m *matcher) foldBatchNorm(a *affine, n *ir.Node, value string) bool {
 	}
 	var p [4]*ir.Tensor
 	for i := range p {
-		if p[i] = m.constant(n.In(1 + i)); p[i] == nil || p[i].Len() != a.channels {
+		if !m.channelVector(n.In(1+i), a.channels) {
 			return false
 		}
+		p[i] = m.constant(n.In(1 + i))
 	}
 	gamma, beta, mean, variance := p[0], p[1], p[2], p[3]
 	eps := n.Attrs.Float("epsilon", 1e-5)
 	scale := func(c int) float64 { return gamma.Float(c) / math.Sqrt(variance.Float(c)+eps) }
 	a.then(scale, func(c int) float64 { return beta.Float(c) - mean.Float(c)*scale(c) })
 	return true
+}
+
+// channelVector reports whether v is a constant vector of one float per channel.
+func (m *matcher) channelVector(v string, channels int) bool {
+	t := m.constant(v)
+	return t != nil && isFloat(t.DType) && t.Len() == channels
 }
 
 // perChannel reports whether constant v holds one number per channel of

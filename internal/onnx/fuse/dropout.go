@@ -17,7 +17,7 @@ func dropDropout(g *ir.Graph) bool {
 				n.Inputs[i] = a
 			}
 		}
-		if standard(n, "Dropout") && m.passesThrough(n) {
+		if standard(n, "Dropout") && len(n.Outputs) > 0 && m.passesThrough(n) {
 			alias[n.Outputs[0]] = n.In(0)
 		}
 	}

@@ -61,6 +61,14 @@ func (m *model) ints(name string, v ...int64) string {
 	return name
 }
 
+// index makes a scalar integer.
+func (m *model) index(name string, i int) string {
+	m.ints(name, int64(i))
+	m.g.Tensors[name].Dims = []int{}
+	m.g.Types[name] = m.g.Tensors[name].Type()
+	return name
+}
+
 // node adds an operation; arguments after the output are attributes.
 func (m *model) node(op string, in []string, out string, attrs ...any) string {
 	n := &ir.Node{Op: op, Name: "/m/" + out + "/" + op, Inputs: in, Outputs: strings.Fields(out), Attrs: ir.Attrs{}}
@@ -324,7 +332,7 @@ func TestLinear(t *testing.T) {
 	m.param("head.bias", false, 4)
 	m.node("MatMul", []string{"x", "onnx::MatMul_1"}, "mm")
 	m.node("Add", []string{"fc.bias", "mm"}, "h")
-	m.node("Gather", []string{"h", m.scalar("zero", 0)}, "cls", "axis", int64(1))
+	m.node("Gather", []string{"h", m.index("zero", 0)}, "cls", "axis", int64(1))
 	m.node("Gemm", []string{"cls", "head.weight", "head.bias"}, "y", "transB", int64(1), "alpha", float32(1), "beta", float32(1))
 	m.output("y")
 	m.check(t, map[string]int{"Linear": 2, "Gather": 1})

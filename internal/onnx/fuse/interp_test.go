@@ -246,6 +246,9 @@ func interpret(t *testing.T, n *ir.Node, val map[string]array) []array {
 			by[i] = 1
 		}
 		for i, a := range axes {
+			if a < 0 {
+				a += len(x.dims)
+			}
 			lo, hi, step := starts[i], min(ends[i], x.dims[a]), 1
 			if lo < 0 {
 				lo += x.dims[a]
@@ -267,6 +270,9 @@ func interpret(t *testing.T, n *ir.Node, val map[string]array) []array {
 		}))
 	case "Split":
 		x, axis := in(0), n.Attrs.Int("axis", 0)
+		if axis < 0 {
+			axis += len(x.dims)
+		}
 		var out []array
 		part, start := x.dims[axis]/len(n.Outputs), 0
 		for range n.Outputs {

@@ -66,6 +66,9 @@ func (m *matcher) gemm(n *ir.Node) bool {
 		return false
 	}
 	transB := n.Attrs.Int("transB", 0)
+	if transB != 0 && transB != 1 {
+		return false
+	}
 	width := w.Dims[1-transB]
 	if c := n.In(2); c != "" {
 		if n.Attrs.Float("beta", 1) != 1 || !m.lastAxisVector(c, width) {

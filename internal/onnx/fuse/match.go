@@ -197,8 +197,15 @@ func (m *matcher) axes(n *ir.Node) []int {
 	if a := n.Attrs.Ints("axes"); a != nil {
 		return a
 	}
-	if t := m.constant(n.In(1)); t != nil {
-		return t.Ints()
+	return m.integers(n.In(1))
+}
+
+// integers returns the contents of a constant of integers, nil for anything
+// else.
+func (m *matcher) integers(v string) []int {
+	t := m.constant(v)
+	if t == nil || t.DType != ir.Int64 && t.DType != ir.Int32 {
+		return nil
 	}
-	return nil
+	return t.Ints()
 }

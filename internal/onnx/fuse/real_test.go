@@ -6,7 +6,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"strings"
 	"testing"
 
 	"github.com/vislora/vislora/internal/onnx"
@@ -94,11 +93,8 @@ func TestFusedAgainstPyTorch(t *testing.T) {
 func TestFusedEqualsUnfused(t *testing.T) {
 	files := map[string]int{
 		testdata.Real(t, "vit_cifar_ibp/vit_cifar_ibp_3_3_8.onnx"): 0,
-		testdata.Real(t, "mobilenetv3_ppocr_cls/ppocr_cls.onnx"):   32,
+		testdata.Real(t, "mobilenetv3_ppocr_cls/ppocr_cls.onnx"):   64,
 		testdata.Peers(t, "quality/vit_micro.onnx"):                0,
-	}
-	for _, f := range strings.Fields(os.Getenv("ZZ")) {
-		files[f] = 0
 	}
 	for file, size := range files {
 		o := onnx.PlanOptions{Batch: 2, Height: size, Width: size}

@@ -157,6 +157,9 @@ func (v *view) transpose(perm []int) bool {
 // reshape deals the factors out to new axes, from the last; a factor is split
 // where an axis ends inside it. It fails where the sizes do not divide.
 func (v *view) reshape(dims []int) bool {
+	if volume(v.dims()) == 0 || volume(dims) == 0 {
+		return false
+	}
 	var all []factor
 	for _, axis := range v.axes {
 		for _, f := range axis {
@@ -231,11 +234,8 @@ func (m *matcher) slice(v *view, n *ir.Node) bool {
 		if n.In(input) == "" {
 			return nil, true
 		}
-		t := m.constant(n.In(input))
-		if t == nil {
-			return nil, false
-		}
-		return t.Ints(), true
+		v := m.integers(n.In(input))
+		return v, v != nil
 	}
 	starts, ok1 := list("starts", 1)
 	ends, ok2 := list("ends", 2)
@@ -300,7 +300,7 @@ func (m *matcher) splitView(v *view, n *ir.Node, value string) bool {
 func (m *matcher) gather(v *view, n *ir.Node) bool {
 	t := m.constant(n.In(1))
 	axis, ok := normalAxis(n.Attrs.Int("axis", 0), len(v.axes))
-	if t == nil || !ok || t.Len() != 1 || len(t.Dims) > 1 {
+	if t == nil || !ok || t.Len() != 1 || len(t.Dims) > 1 || len(m.integers(n.In(1))) != 1 {
 		return false
 	}
 	i, size := int(t.Int(0)), v.dims()[axis]

@@ -84,10 +84,14 @@ func FindHead(f *Flow, ls []*Layer) Head {
 // in the distilled DeiT (Touvron et al., arXiv:2012.12877), in graph order.
 func mixed(f *Flow, n *ir.Node, byNode map[*ir.Node]*Layer) []*Layer {
 	var out []*Layer
+	seen := make(map[*ir.Node]bool)
 	var walk func(n *ir.Node)
 	walk = func(n *ir.Node) {
+		if n == nil || seen[n] {
+			return
+		}
+		seen[n] = true
 		switch {
-		case n == nil:
 		case byNode[n] != nil:
 			if l := byNode[n]; !l.Conv && len(f.Dims(l.Y)) == 2 {
 				out = append(out, l)

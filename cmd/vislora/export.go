@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/vislora/vislora/vision/engine"
+)
+
+var exportVerb = verb{"export", "merge an adapter into an ONNX file any runtime loads", []string{
+	"vislora export --weights runs/classify/train --out model.onnx --verify 10",
+	"vislora export --weights runs/classify/train --format peft --out adapter/",
+}, runExport}
+
+func runExport(ctx context.Context, e *env, args []string) error {
+	var c engine.ExportConfig
+	e.fs.StringVar(&c.Weights, "weights", "", "run directory, adapter folder or ONNX `file`")
+	e.fs.StringVar(&c.Model, "model", "", "the base model, if it moved")
+	e.fs.StringVar(&c.Format, "format", "onnx", "onnx or peft")
+	e.fs.StringVar(&c.Out, "out", "", "`file` (onnx) or folder (peft) to write")
+	e.fs.IntVar(&c.Verify, "verify", 0, "run the file in ONNX Runtime on `N` images and compare")
+	e.fs.StringVar(&c.Data, "data", "", "images for --verify; without it, noise")
+	e.fs.StringVar(&c.Split, "split", "", "split of --data; default the last there is")
+	e.fs.IntVar(&c.Threads, "threads", 0, "compute threads; 0 = one per processor")
+	asJSON := e.fs.Bool("json", false, "print one JSON object on stdout")
+	positional, err := e.parse(args)
+	if err != nil {
+		return err
+	}
+	if err := none(positional); err != nil {
+		return err
+	}
+	if c.Out == "" {
+		return usageError{fmt.Errorf("no output given: use --out FILE")}
+	}
+	c.Log = e.logf
+	x, err := engine.Export(ctx, c)
+	if x != nil && *asJSON {
+		if jerr := json.NewEncoder(e.out).Encode(x); jerr != nil {
+			return jerr
+		}
+	} else if x != nil {
+		fmt.Fprintln(e.out, x)
+	}
+	return err
+}

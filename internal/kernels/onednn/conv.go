@@ -1,0 +1,156 @@
+//go:build onednn && cgo
+
+package onednn
+
+// #include "native.h"
+import "C"
+
+import (
+	"strings"
+
+	"github.com/vislora/vislora/internal/kernels"
+)
+
+// pointwise reports whether the convolution is a plain product of the pixels.
+func pointwise(p kernels.Conv) bool {
+	return p.W.Shape[2] == 1 && p.W.Shape[3] == 1 && p.Stride == [2]int{1, 1} && p.Pads == [4]int{} && p.Groups == 1
+}
+
+// Conv implements [kernels.Kernels].
+func (k *Kernels) Conv(p kernels.Conv) (kernels.Run, error) {
+	s, err := p.Check()
+	if !native(s, err, p.Y) {
+		return k.Go.Conv(p)
+	}
+	if pointwise(p) {
+		cout, cin := p.W.Shape[0], p.W.Shape[1]
+		return k.MatMul(kernels.MatMul{A: p.X, B: p.W.Reshape(cout, cin), TransB: true, Bias: p.Bias, Y: p.Y,
+			M: p.Y.Rows(), N: cout, K: cin, Accumulate: p.Accumulate})
+	}
+	prim, err := k.conv(C.VL_FORWARD, p)
+	if err != nil {
+		return nil, err
+	}
+	if prim == nil {
+		return k.Go.Conv(p)
+	}
+	x, w, y, bias := ptr(p.X), ptr(p.W), ptr(p.Y), ptr(p.Bias)
+	return func() { done("Conv", C.vl_prim_run(prim, x, y, w, bias)) }, nil
+}
+
+// ConvBackwardData implements [kernels.Kernels].
+func (k *Kernels) ConvBackwardData(p kernels.Conv) (kernels.Run, error) {
+	s, err := p.Check()
+	if !native(s, err, p.X) || p.Y.Len() == 0 {
+		return k.Go.ConvBackwardData(p)
+	}
+	if pointwise(p) {
+		cout, cin := p.W.Shape[0], p.W.Shape[1]
+		return k.MatMul(kernels.MatMul{A: p.Y, B: p.W.Reshape(cout, cin), Y: p.X, M: p.Y.Rows(), N: cin, K: cout, Accumulate: p.Accumulate})
+	}
+	prim, err := k.conv(C.VL_BACKWARD_DATA, p)
+	if err != nil {
+		return nil, err
+	}
+	if prim == nil {
+		return k.Go.ConvBackwardData(p)
+	}
+	x, w, y := ptr(p.X), ptr(p.W), ptr(p.Y)
+	return func() { done("ConvBackwardData", C.vl_prim_run(prim, y, x, w, nil)) }, nil
+}
+
+// ConvBackwardWeights implements [kernels.Kernels].
+func (k *Kernels) ConvBackwardWeights(p kernels.Conv) (kernels.Run, error) {
+	s, err := p.Check()
+	if !native(s, err, p.W) || p.Y.Len() == 0 {
+		return k.Go.ConvBackwardWeights(p)
+	}
+	run, err := k.convWeights(p)
+	if err != nil || run == nil {
+		if err != nil {
+			return nil, err
+		}
+		return k.Go.ConvBackwardWeights(p)
+	}
+	if p.Bias == nil {
+		return run, nil
+	}
+	bias, err := k.ColumnSum(kernels.ColumnSum{X: p.Y, Y: p.Bias, Accumulate: p.Accumulate})
+	if err != nil {
+		return nil, err
+	}
+	return func() { run(); bias() }, nil
+}
+
+// convWeights is the gradient of the weights alone; nil where only the portable
+// code has one.
+func (k *Kernels) convWeights(p kernels.Conv) (kernels.Run, error) {
+	cout, cg := p.W.Shape[0], p.W.Shape[1]
+	if pointwise(p) {
+		return k.MatMul(kernels.MatMul{A: p.Y, TransA: true, B: p.X, Y: p.W.Reshape(cout, cg), M: cout, N: cg, K: p.Y.Rows(), Accumulate: p.Accumulate})
+	}
+	x, w, y, acc := ptr(p.X), ptr(p.W), ptr(p.Y), flag(p.Accumulate)
+	// oneDNN 2.6 has no fast gradient for depthwise kernels beyond 3×3.
+	if p.Groups > 1 && cg == 1 && cout == p.Groups && p.W.Shape[2]*p.W.Shape[3] > 9 {
+		s := windowShape(p.X.Shape, p.Y.Shape, p.X.Pitch, p.Y.Pitch, [2]int{p.W.Shape[2], p.W.Shape[3]}, p.Stride, p.Pads, p.Dilation)
+		if err := reserve(12 * p.W.Len()); err != nil {
+			return nil, err
+		}
+		return func() { C.vl_depthwise_weights(s, x, y, w, acc) }, nil
+	}
+	q := p
+	trained := *p.W // it is written here, whatever it is elsewhere
+	trained.Frozen = false
+	q.W = &trained
+	prim, err := k.conv(C.VL_BACKWARD_WEIGHTS, q)
+	if err != nil || prim == nil {
+		return nil, err
+	}
+	return func() { done("ConvBackwardWeights", C.vl_prim_run(prim, x, y, w, nil)) }, nil
+}
+
+// conv makes oneDNN's primitive. It returns nil where oneDNN has none, or only
+// its reference loops, which the portable kernels beat.
+func (k *Kernels) conv(kind C.int, p kernels.Conv) (*C.vl_prim, error) {
+	x, w, y := p.X.Shape, p.W.Shape, p.Y.Shape
+	n := func(i int) C.vl_n { return C.vl_n(i) }
+	c := &C.vl_conv_shape{n: n(x[0]), h: n(x[1]), w: n(x[2]), cin: n(x[3]), cout: n(y[3]), oh: n(y[1]), ow: n(y[2]), kh: n(w[2]), kw: n(w[3]),
+		groups: n(p.Groups), sh: n(p.Stride[0]), sw: n(p.Stride[1]), dh: n(p.Dilation[0]), dw: n(p.Dilation[1]),
+		pt: n(p.Pads[0]), pl: n(p.Pads[1]), pb: n(p.Pads[2]), pr: n(p.Pads[3]), xp: n(p.X.Pitch), yp: n(p.Y.Pitch)}
+	// oneDNN demands that the windows end exactly at the padded border.
+	c.pb = c.dh*(c.kh-1) + 1 + (c.oh-1)*c.sh - c.h - c.pt
+	c.pr = c.dw*(c.kw-1) + 1 + (c.ow-1)*c.sw - c.w - c.pl
+	prim := C.vl_conv(kind, c, flag(p.Bias != nil), flag(p.Accumulate))
+	if prim == nil {
+		return nil, nil
+	}
+	if strings.HasPrefix(C.GoString(C.vl_prim_impl(prim)), "ref") {
+		C.vl_prim_free(prim)
+		return nil, nil
+	}
+	return prim, k.keep(prim, p.W)
+}
+
+// windowShape describes windows over maps for the own loops.
+func windowShape(x, y []int, xp, yp int, kernel, stride [2]int, pads [4]int, dilation [2]int) *C.vl_pool_shape {
+	n := func(i int) C.vl_n { return C.vl_n(i) }
+	return &C.vl_pool_shape{n: n(x[0]), h: n(x[1]), w: n(x[2]), c: n(x[3]), oh: n(y[1]), ow: n(y[2]), xp: n(xp), yp: n(yp),
+		kh: n(kernel[0]), kw: n(kernel[1]), sh: n(stride[0]), sw: n(stride[1]), pt: n(pads[0]), pl: n(pads[1]), pb: n(pads[2]), pr: n(pads[3]),
+		dh: n(dilation[0]), dw: n(dilation[1])}
+}
+
+// Pool implements [kernels.Kernels].
+func (k *Kernels) Pool(p kernels.Pool) (kernels.Run, error) {
+	s, err := p.Check(false)
+	if !native(s, err, p.Y) || p.X.Shape[1]*p.X.Shape[2] >= 1<<31 {
+		return k.Go.Pool(p)
+	}
+	c := windowShape(p.X.Shape, p.Y.Shape, p.X.Pitch, p.Y.Pitch, p.Kernel, p.Stride, p.Pads, p.Dilation)
+	c.max, c.include = flag(p.Max), flag(p.CountIncludePad)
+	x, y := ptr(p.X), ptr(p.Y)
+	var index *C.int64_t
+	if p.Max && p.Index != nil {
+		index = (*C.int64_t)(p.Index.Pointer())
+	}
+	return func() { C.vl_pool(c, x, y, index) }, nil
+}

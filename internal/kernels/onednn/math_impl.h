@@ -1,0 +1,115 @@
+// Vectors and the functions exp, erf, tanh on them. Compiled once per
+// instruction set; see rows.c.
+
+INLINE vf T(set)(float a) { return a - (vf){0}; }
+INLINE vf T(load)(const float *p) { return *(const vf *)p; }
+INLINE void T(store)(float *p, vf v) { *(vf *)p = v; }
+// The last n < LANES elements of a row.
+#if LANES == 16
+INLINE vf T(load_n)(const float *p, vl_n n) { return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
+INLINE void T(store_n)(float *p, vf v, vl_n n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v); }
+#else
+INLINE vf T(load_n)(const float *p, vl_n n) {
+	vf v = {0};
+	memcpy(&v, p, n * 4);
+	return v;
+}
+INLINE void T(store_n)(float *p, vf v, vl_n n) { memcpy(p, &v, n * 4); }
+#endif
+INLINE vf T(sel)(vi m, vf a, vf b) { return (vf)(((vi)a & m) | ((vi)b & ~m)); }
+INLINE vf T(max)(vf a, vf b) { return T(sel)(a > b, a, b); }
+INLINE vf T(min)(vf a, vf b) { return T(sel)(a < b, a, b); }
+// a limited from above or below; NaN stays NaN.
+INLINE vf T(atmost)(vf a, float b) { return T(sel)(a > b, T(set)(b), a); }
+INLINE vf T(atleast)(vf a, float b) { return T(sel)(a < b, T(set)(b), a); }
+INLINE vf T(abs)(vf a) { return (vf)((vi)a & 0x7fffffff); }
+INLINE vf T(copysign)(vf a, vf s) { return (vf)(((vi)a & 0x7fffffff) | ((vi)s & (int32_t)0x80000000)); }
+INLINE float T(sum)(vf v) {
+	float s[LANES];
+	memcpy(s, &v, sizeof s);
+	for (int w = LANES / 2; w; w /= 2)
+		for (int i = 0; i < w; i++) s[i] += s[i + w];
+	return s[0];
+}
+INLINE float T(top)(vf v) {
+	float m = v[0];
+	for (int i = 1; i < LANES; i++) m = v[i] > m ? v[i] : m;
+	return m;
+}
+
+// exp by 2ⁿ·e^r, |r| ≤ ln2/2, polynomial of degree 6; about 1 ulp. Two factors
+// 2ⁿ, because n may be 128 where the result still is finite.
+INLINE vf T(exp_parts)(vf c, vi *e) {
+	vf t = c * 1.44269504f + 12582912.0f;
+	vf n = t - 12582912.0f;
+	vf r = c - n * 0.693145752f;
+	r = r - n * 1.42860677e-6f;
+	vf p = T(set)(1.37805939e-3f);
+	p = p * r + 8.37312452e-3f;
+	p = p * r + 4.16695364e-2f;
+	p = p * r + 1.66664720e-1f;
+	p = p * r + 4.99999851e-1f;
+	p = p * r + 1.0f;
+	p = p * r + 1.0f;
+	*e = (vi)t - 0x4b400000;
+	return p;
+}
+// Any x; results that would be denormal are 0.
+INLINE vf T(exp)(vf x) {
+	vi e;
+	vf p = T(exp_parts)(T(atleast)(T(atmost)(x, 88.8f), -88.0f), &e);
+	vi h = e >> 1;
+	vf y = p * (vf)((h + 127) << 23) * (vf)((e - h + 127) << 23);
+	y = T(sel)(x > 88.7228394f, T(set)(INFINITY), y);
+	return T(sel)(x < -87.3365479f, T(set)(0), y);
+}
+// −87 ≤ x ≤ 88
+INLINE vf T(exp_in)(vf x) {
+	vi e;
+	vf p = T(exp_parts)(x, &e);
+	return p * (vf)((e + 127) << 23);
+}
+// x ≤ 0
+INLINE vf T(exp_down)(vf x) { return T(sel)(x < -87, T(set)(0), T(exp_in)(T(atleast)(x, -87))); }
+
+// erf in two ranges, about 1 ulp (N. Juffa's approximation).
+INLINE vf T(erf)(vf x) {
+	vf t = T(atmost)(T(abs)(x), 4.0f), s = t * t;
+	vf r = -1.72853470e-5f * t + 3.83197126e-4f;
+	vf u = -3.88396438e-3f * t + 2.42546219e-2f;
+	r = r * s + u;
+	r = r * t - 1.06777877e-1f;
+	r = r * t - 6.34846687e-1f;
+	r = r * t - 1.28717512e-1f;
+	r = r * t - t;
+	vf far = T(copysign)(1.0f - T(exp_in)(r), x);
+	vf p = T(set)(-5.96761703e-4f);
+	p = p * s + 4.99119423e-3f;
+	p = p * s - 2.67681349e-2f;
+	p = p * s + 1.12819925e-1f;
+	p = p * s - 3.76125336e-1f;
+	p = p * s + 1.28379166e-1f;
+	vf near = p * x + x;
+	return T(sel)(t > 0.927734375f, far, near);
+}
+
+// tanh: odd polynomial near 0 (Cephes), 1 − 2/(e²ˣ+1) beyond.
+INLINE vf T(tanh)(vf x) {
+	vf a = T(abs)(x), s = x * x;
+	vf far = T(copysign)(1.0f - 2.0f / (T(exp_in)(T(atmost)(2.0f * a, 88)) + 1.0f), x);
+	vf p = T(set)(-5.70498872745e-3f);
+	p = p * s + 2.06390887954e-2f;
+	p = p * s - 5.37397155531e-2f;
+	p = p * s + 1.33314422036e-1f;
+	p = p * s - 3.33332819422e-1f;
+	vf near = p * s * x + x;
+	vf y = T(sel)(a > 0.625f, far, near);
+	return T(sel)(x != x, x, y);
+}
+
+INLINE vf T(sigmoid)(vf x) { return 1.0f / (1.0f + T(exp_in)(T(atleast)(T(atmost)(-x, 88), -87))); }
+
+INLINE vf T(sqrt)(vf x) {
+	for (int i = 0; i < LANES; i++) x[i] = __builtin_sqrtf(x[i]);
+	return x;
+}

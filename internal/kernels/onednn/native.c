@@ -1,0 +1,234 @@
+//go:build onednn
+
+#include "thread.h"
+#include <omp.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+const vl_rows *vl_kernels;
+
+dnnl_engine_t vl_engine;
+static pthread_key_t key;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int init_status;
+static __thread vl_thread *self;
+
+static void thread_free(void *p) {
+	vl_thread *t = p;
+	if (t->stream) dnnl_stream_destroy(t->stream);
+	free(t->scratch);
+	free(t);
+}
+
+static void init(void) {
+	vl_kernels = vl_rows_select(2);
+	pthread_key_create(&key, thread_free);
+	init_status = dnnl_engine_create(&vl_engine, dnnl_cpu, 0);
+	dnnl_set_primitive_cache_capacity(4096);
+}
+
+int vl_init(void) {
+	pthread_once(&once, init);
+	return init_status;
+}
+
+void vl_one_thread(void) { omp_set_num_threads(1); }
+
+void vl_limit_isa(int limit) { vl_kernels = vl_rows_select(limit); }
+
+const char *vl_isa(void) { return vl_kernels->isa; }
+
+vl_thread *vl_this_thread(void) {
+	if (!self) {
+		self = calloc(1, sizeof *self);
+		dnnl_stream_create(&self->stream, vl_engine, dnnl_stream_default_flags);
+		pthread_setspecific(key, self);
+	}
+	return self;
+}
+
+void *vl_cache_aligned(size_t bytes) {
+	void *p = NULL;
+	return posix_memalign(&p, 64, bytes ? bytes : 64) ? NULL : p;
+}
+
+int vl_reserve(size_t bytes) {
+	vl_thread *t = vl_this_thread();
+	if (bytes <= t->size) return 0;
+	void *p = vl_cache_aligned(bytes);
+	if (!p) return dnnl_out_of_memory;
+	free(t->scratch);
+	t->scratch = p;
+	t->size = bytes;
+	return 0;
+}
+
+void *vl_scratch(size_t bytes) {
+	vl_thread *t = vl_this_thread();
+	if (bytes > t->size && vl_reserve(bytes)) abort();
+	return t->scratch;
+}
+
+uint64_t vl_fingerprint(const float *p, vl_n n) {
+	uint64_t h[4] = {1, 2, 3, 4};
+	const unsigned char *b = (const unsigned char *)p;
+	vl_n bytes = n * 4, i = 0;
+	for (; i + 32 <= bytes; i += 32)
+		for (int j = 0; j < 4; j++) {
+			uint64_t w;
+			memcpy(&w, b + i + 8 * j, 8);
+			h[j] = (h[j] ^ w) * 0x9e3779b97f4a7c15u;
+			h[j] ^= h[j] >> 29;
+		}
+	for (; i < bytes; i++) h[0] = (h[0] ^ b[i]) * 0x100000001b3u;
+	return h[0] ^ h[1] * 3 ^ h[2] * 5 ^ h[3] * 7;
+}
+
+int vl_sgemm(const vl_gemm *g, const float *a, const float *b, const float *bias, float *y) {
+	for (vl_n i = 0; i < (g->batch > 1 ? g->batch : 1); i++, a += g->sa, b += g->sb, y += g->sy) {
+		float beta = g->acc ? 1 : 0;
+		if (bias) { // the rows start from the bias
+			vl_kernels->affine(g->m, g->n, bias, 0, NULL, NULL, y, g->ldy, g->acc);
+			beta = 1;
+		}
+		int s = dnnl_sgemm(g->ta ? 'T' : 'N', g->tb ? 'T' : 'N', g->m, g->n, g->k, g->alpha, a, g->lda, b, g->ldb, beta, y, g->ldy);
+		if (s) return s;
+	}
+	return 0;
+}
+
+static void transpose(vl_n rows, vl_n cols, const float *x, vl_n xp, float *y, vl_n yp, int acc) {
+	for (vl_n i0 = 0; i0 < rows; i0 += 16)
+		for (vl_n j0 = 0; j0 < cols; j0 += 16) {
+			vl_n i1 = i0 + 16 < rows ? i0 + 16 : rows, j1 = j0 + 16 < cols ? j0 + 16 : cols;
+			for (vl_n j = j0; j < j1; j++)
+				for (vl_n i = i0; i < i1; i++) {
+					float v = x[i * xp + j];
+					y[j * yp + i] = acc ? y[j * yp + i] + v : v;
+				}
+		}
+}
+
+void vl_skinny(int kind, const vl_gemm *g, const float *a, const float *b, const float *bias, float *y) {
+	vl_n bp = g->ldb;
+	switch (kind) {
+	case VL_DOTS: // few columns: b as (n, k)
+		if (!g->tb) {
+			float *t = vl_scratch(g->n * g->k * sizeof *t);
+			transpose(g->k, g->n, b, g->ldb, t, g->k, 0);
+			b = t, bp = g->k;
+		}
+		vl_kernels->dots(g->m, g->n, g->k, g->alpha, a, g->lda, b, bp, bias, y, g->ldy, g->acc);
+		return;
+	case VL_WIDEN: // few terms: b as (k, n)
+		if (g->tb) {
+			float *t = vl_scratch(g->n * g->k * sizeof *t);
+			transpose(g->n, g->k, b, g->ldb, t, g->n, 0);
+			b = t, bp = g->n;
+		}
+		vl_kernels->widen(g->m, g->n, g->k, g->alpha, a, g->ta ? 1 : g->lda, g->ta ? g->lda : 1, b, bp, bias, y, g->ldy, g->acc);
+		return;
+	case VL_OUTER: // few rows, aᵀ·b
+		vl_kernels->outer(g->k, g->m, g->n, g->alpha, a, g->lda, b, g->ldb, y, g->ldy, g->acc);
+		return;
+	default: { // few columns, aᵀ·b as (bᵀ·a)ᵀ
+		float *t = vl_scratch(g->n * g->m * sizeof *t);
+		vl_kernels->outer(g->k, g->n, g->m, g->alpha, b, g->ldb, a, g->lda, t, g->m, 0);
+		transpose(g->n, g->m, t, g->m, y, g->ldy, g->acc);
+	}
+	}
+}
+
+int vl_attention(const vl_attn *a, const float *q, const float *k, const float *v, const float *mask, float *p, float *o) {
+	for (vl_n n = 0; n < a->n; n++)
+		for (vl_n h = 0; h < a->heads; h++, p += a->pstep) {
+			int s = dnnl_sgemm('N', 'T', a->tq, a->tk, a->d, a->scale, q + n * a->qb + h * a->qh, a->qt, k + n * a->kb + h * a->kh, a->kt, 0, p, a->ppitch);
+			if (s) return s;
+			vl_kernels->softmax(a->tq, a->tk, p, a->ppitch, mask ? mask + n * a->mb + h * a->mh : NULL, a->mpitch, p, a->ppitch, 0, 1);
+			s = dnnl_sgemm('N', 'N', a->tq, a->dv, a->tk, 1, p, a->ppitch, v + n * a->vb + h * a->vh, a->vt, 0, o + n * a->ob + h * a->oh, a->ot);
+			if (s) return s;
+		}
+	return 0;
+}
+
+int vl_attention_backward(const vl_attn *a, const float *q, const float *k, const float *v, const float *p, const float *go, float *ds, float *dq, float *dk, float *dv) {
+	for (vl_n n = 0; n < a->n; n++)
+		for (vl_n h = 0; h < a->heads; h++, p += a->pstep) {
+			const float *g = go + n * a->ob + h * a->oh;
+			int s = 0;
+			if (dv) s = dnnl_sgemm('T', 'N', a->tk, a->dv, a->tq, 1, p, a->ppitch, g, a->ot, 0, dv + n * a->dvb + h * a->dvh, a->dvt);
+			if (s) return s;
+			if (!dq && !dk) continue;
+			s = dnnl_sgemm('N', 'T', a->tq, a->tk, a->dv, 1, g, a->ot, v + n * a->vb + h * a->vh, a->vt, 0, ds, a->tk);
+			if (s) return s;
+			vl_kernels->softmax_backward(a->tq, a->tk, p, a->ppitch, ds, a->tk, ds, a->tk, 0, 0);
+			if (dq) s = dnnl_sgemm('N', 'N', a->tq, a->d, a->tk, a->scale, ds, a->tk, k + n * a->kb + h * a->kh, a->kt, 0, dq + n * a->dqb + h * a->dqh, a->dqt);
+			if (s) return s;
+			if (dk) s = dnnl_sgemm('T', 'N', a->tk, a->d, a->tq, a->scale, ds, a->tk, q + n * a->qb + h * a->qh, a->qt, 0, dk + n * a->dkb + h * a->dkh, a->dkt);
+			if (s) return s;
+		}
+	return 0;
+}
+
+static void copy_axes(const vl_copy_box *b, int axis, const float *src, float *dst) {
+	vl_n n = b->dim[axis], ss = b->src[axis], ds = b->dst[axis];
+	int left = b->axes - axis;
+	if (left == 1) {
+		if (ss == 1 && ds == 1) {
+			if (b->acc) vl_kernels->add_rows(1, n, src, n, dst, n);
+			else memcpy(dst, src, n * sizeof *dst);
+			return;
+		}
+		if (b->acc) for (vl_n i = 0; i < n; i++) dst[i * ds] += src[i * ss];
+		else for (vl_n i = 0; i < n; i++) dst[i * ds] = src[i * ss];
+		return;
+	}
+	if (left == 2 && ss == 1 && b->dst[axis + 1] == 1 && b->src[axis + 1] != 1) {
+		// dst rows are src columns.
+		transpose(b->dim[axis + 1], n, src, b->src[axis + 1], dst, ds, b->acc);
+		return;
+	}
+	for (vl_n i = 0; i < n; i++) copy_axes(b, axis + 1, src + i * ss, dst + i * ds);
+}
+
+void vl_copy(const vl_copy_box *b, const float *src, float *dst, float *whole) {
+	for (vl_n r = 0; r < b->zero_rows; r++) memset(whole + r * b->zero_pitch, 0, b->zero_cols * sizeof *whole);
+	if (b->axes) copy_axes(b, 0, src, dst);
+}
+
+int vl_unary(int f, float a, float b, vl_n rows, vl_n cols, const float *x, vl_n xp, float *y, vl_n yp, float *d, vl_n dp) {
+	return vl_kernels->unary(f, a, b, rows, cols, x, xp, y, yp, d, dp);
+}
+int vl_unary_backward(int f, float a, float b, int acc, vl_n rows, vl_n cols, const float *x, vl_n xp, const float *dy, vl_n gp, float *dx, vl_n dp) {
+	return vl_kernels->unary_backward(f, a, b, acc, rows, cols, x, xp, dy, gp, dx, dp);
+}
+void vl_binary(int f, int acc, const vl_box *box, const float *x, const float *z, float *y) { vl_kernels->binary(f, acc, box, x, z, y); }
+void vl_affine(vl_n rows, vl_n c, const float *x, vl_n xp, const float *scale, const float *shift, float *y, vl_n yp, int acc) {
+	vl_kernels->affine(rows, c, x, xp, scale, shift, y, yp, acc);
+}
+void vl_column_sum(vl_n rows, vl_n c, const float *x, vl_n xp, const float *z, vl_n zp, float *y, int acc) {
+	vl_kernels->column_sum(rows, c, x, xp, z, zp, y, acc, 1, vl_scratch(c * sizeof(double)));
+}
+void vl_reduce_columns(vl_n outer, vl_n rows, vl_n c, const float *x, vl_n xo, vl_n xp, float *y, float scale) {
+	double *sum = vl_scratch(c * sizeof(double));
+	for (vl_n i = 0; i < outer; i++) vl_kernels->column_sum(rows, c, x + i * xo, xp, NULL, 0, y + i * c, 0, scale, sum);
+}
+void vl_reduce_rows(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, float scale) { vl_kernels->row_sum(rows, c, x, xp, y, scale); }
+void vl_layer_norm(vl_n rows, vl_n c, const float *x, vl_n xp, const float *g, const float *b, float *y, vl_n yp, float *mean, float *rstd, double eps) {
+	vl_kernels->layer_norm(rows, c, x, xp, g, b, y, yp, mean, rstd, eps);
+}
+void vl_layer_norm_backward(vl_n rows, vl_n c, const float *x, vl_n xp, const float *dy, vl_n gp, const float *g, const float *mean, const float *rstd,
+	float *dx, vl_n dp, int acc, float *dg, float *db) {
+	vl_kernels->layer_norm_backward(rows, c, x, xp, dy, gp, g, mean, rstd, dx, dp, acc, dg, db, vl_scratch(c * 24));
+}
+void vl_softmax(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, vl_n yp, int log) { vl_kernels->softmax(rows, c, x, xp, NULL, 0, y, yp, log, 0); }
+void vl_softmax_backward(vl_n rows, vl_n c, const float *y, vl_n yp, const float *dy, vl_n gp, float *dx, vl_n dp, int log, int acc) {
+	vl_kernels->softmax_backward(rows, c, y, yp, dy, gp, dx, dp, log, acc);
+}
+void vl_pool(const vl_pool_shape *s, const float *x, float *y, int64_t *index) { vl_kernels->pool(s, x, y, index); }
+void vl_depthwise_weights(const vl_pool_shape *s, const float *x, const float *dy, float *dw, int acc) {
+	size_t n = s->c * s->kh * s->kw;
+	double *total = vl_scratch(n * 12);
+	vl_kernels->depthwise_weights(s, x, dy, (float *)(total + n), total, dw, acc);
+}

@@ -1,0 +1,90 @@
+// The C side of package onednn: oneDNN primitives, and loops over own kernels.
+// Pointers to caller's memory are arguments of the call that uses them; nothing
+// here keeps one after it returns.
+#ifndef VL_NATIVE_H
+#define VL_NATIVE_H
+#include "rows.h"
+#include <oneapi/dnnl/dnnl.h>
+
+int vl_init(void);
+void vl_one_thread(void);
+const char *vl_isa(void);
+// Tests run the loops of lesser processors. Not while kernels run.
+void vl_limit_isa(int limit);
+
+// A sum over all bits of n floats that tells two weights at one address apart.
+uint64_t vl_fingerprint(const float *p, vl_n n);
+
+// y = α·op(a)·op(b) + bias, batched, by dnnl_sgemm.
+typedef struct {
+	vl_n m, n, k, lda, ldb, ldy, batch, sa, sb, sy;
+	int ta, tb, acc;
+	float alpha;
+} vl_gemm;
+int vl_sgemm(const vl_gemm *g, const float *a, const float *b, const float *bias, float *y);
+
+// The skinny products; scratch holds what has to be transposed.
+enum { VL_DOTS, VL_WIDEN, VL_OUTER, VL_OUTER_T };
+void vl_skinny(int kind, const vl_gemm *g, const float *a, const float *b, const float *bias, float *y);
+
+// A primitive with its memory objects. Arguments are bound by position.
+typedef struct vl_prim vl_prim;
+void vl_prim_free(vl_prim *p);
+const char *vl_prim_impl(const vl_prim *p);
+
+// A matrix product with weights in the layout oneDNN likes best.
+vl_prim *vl_matmul(const vl_gemm *g, int bias);
+
+typedef struct {
+	vl_n n, h, w, cin, cout, oh, ow, kh, kw, groups;
+	vl_n sh, sw, dh, dw, pt, pl, pb, pr;
+	vl_n xp, yp; // pitches
+} vl_conv_shape;
+enum { VL_FORWARD, VL_BACKWARD_DATA, VL_BACKWARD_WEIGHTS };
+// NULL where oneDNN has nothing usable.
+vl_prim *vl_conv(int kind, const vl_conv_shape *s, int bias, int acc);
+
+// Weights packed for a primitive. same tells whether one fits another primitive.
+typedef struct vl_packed vl_packed;
+vl_packed *vl_pack(const vl_prim *p, const float *w);
+int vl_packed_fits(const vl_packed *k, const vl_prim *p);
+void vl_packed_free(vl_packed *k);
+void vl_prim_use(vl_prim *p, const vl_packed *k);
+
+// How much scratch a run takes.
+size_t vl_prim_scratch(const vl_prim *p);
+
+// Runs the primitive: in and out are its activations, w the weights unless
+// packed ones are in use (for backward weights w is written).
+int vl_prim_run(vl_prim *p, const float *in, float *out, float *w, const float *bias);
+
+int vl_attention(const vl_attn *a, const float *q, const float *k, const float *v, const float *mask, float *p, float *o);
+int vl_attention_backward(const vl_attn *a, const float *q, const float *k, const float *v, const float *p, const float *go, float *ds, float *dq, float *dk, float *dv);
+
+// A box of up to 6 axes; the last strides are innermost.
+typedef struct {
+	int axes, acc;
+	vl_n dim[6], src[6], dst[6];
+	vl_n zero_rows, zero_cols, zero_pitch;
+} vl_copy_box;
+void vl_copy(const vl_copy_box *b, const float *src, float *dst, float *whole);
+
+// The kernel set, by function.
+int vl_unary(int f, float a, float b, vl_n rows, vl_n cols, const float *x, vl_n xp, float *y, vl_n yp, float *d, vl_n dp);
+int vl_unary_backward(int f, float a, float b, int acc, vl_n rows, vl_n cols, const float *x, vl_n xp, const float *dy, vl_n gp, float *dx, vl_n dp);
+void vl_binary(int f, int acc, const vl_box *box, const float *x, const float *z, float *y);
+void vl_affine(vl_n rows, vl_n c, const float *x, vl_n xp, const float *scale, const float *shift, float *y, vl_n yp, int acc);
+void vl_column_sum(vl_n rows, vl_n c, const float *x, vl_n xp, const float *z, vl_n zp, float *y, int acc);
+void vl_reduce_columns(vl_n outer, vl_n rows, vl_n c, const float *x, vl_n xo, vl_n xp, float *y, float scale);
+void vl_reduce_rows(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, float scale);
+void vl_layer_norm(vl_n rows, vl_n c, const float *x, vl_n xp, const float *g, const float *b, float *y, vl_n yp, float *mean, float *rstd, double eps);
+void vl_layer_norm_backward(vl_n rows, vl_n c, const float *x, vl_n xp, const float *dy, vl_n gp, const float *g, const float *mean, const float *rstd,
+	float *dx, vl_n dp, int acc, float *dg, float *db);
+void vl_softmax(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, vl_n yp, int log);
+void vl_softmax_backward(vl_n rows, vl_n c, const float *y, vl_n yp, const float *dy, vl_n gp, float *dx, vl_n dp, int log, int acc);
+void vl_pool(const vl_pool_shape *s, const float *x, float *y, int64_t *index);
+void vl_depthwise_weights(const vl_pool_shape *s, const float *x, const float *dy, float *dw, int acc);
+
+// Makes the calling thread's scratch hold at least so many bytes.
+int vl_reserve(size_t bytes);
+#endif

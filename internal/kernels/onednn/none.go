@@ -1,0 +1,32 @@
+//go:build !onednn || !cgo
+
+package onednn
+
+import (
+	"errors"
+	"runtime"
+
+	"github.com/vislora/vislora/internal/kernels"
+)
+
+// Kernels stands in for the native kernels in a build without them.
+type Kernels struct{ kernels.Go }
+
+// New returns an error: this build has no oneDNN.
+func New() (*Kernels, error) {
+	return nil, errors.New("kernels: built without oneDNN; rebuild with -tags onednn")
+}
+
+// Available reports whether this build has oneDNN.
+func Available() bool { return false }
+
+// LockThread wires the calling goroutine to its thread.
+func LockThread() { runtime.LockOSThread() }
+
+// Close does nothing in this build.
+func (k *Kernels) Close() {}
+
+// ISA is empty: there are no C loops in this build.
+func (k *Kernels) ISA() string { return "" }
+
+func (k *Kernels) limitISA(int) {}

@@ -1,0 +1,220 @@
+//go:build onednn && cgo
+
+package onednn
+
+/*
+#cgo CFLAGS: -O3 -fopenmp
+#cgo LDFLAGS: -ldnnl -lgomp -lm
+#include "native.h"
+#cgo noescape vl_sgemm
+#cgo nocallback vl_sgemm
+#cgo noescape vl_skinny
+#cgo nocallback vl_skinny
+#cgo noescape vl_prim_run
+#cgo nocallback vl_prim_run
+#cgo noescape vl_attention
+#cgo nocallback vl_attention
+#cgo noescape vl_attention_backward
+#cgo nocallback vl_attention_backward
+#cgo noescape vl_copy
+#cgo nocallback vl_copy
+#cgo noescape vl_unary
+#cgo nocallback vl_unary
+#cgo noescape vl_unary_backward
+#cgo nocallback vl_unary_backward
+#cgo noescape vl_binary
+#cgo nocallback vl_binary
+#cgo noescape vl_affine
+#cgo nocallback vl_affine
+#cgo noescape vl_column_sum
+#cgo nocallback vl_column_sum
+#cgo noescape vl_reduce_columns
+#cgo nocallback vl_reduce_columns
+#cgo noescape vl_reduce_rows
+#cgo nocallback vl_reduce_rows
+#cgo noescape vl_layer_norm
+#cgo nocallback vl_layer_norm
+#cgo noescape vl_layer_norm_backward
+#cgo nocallback vl_layer_norm_backward
+#cgo noescape vl_softmax
+#cgo nocallback vl_softmax
+#cgo noescape vl_softmax_backward
+#cgo nocallback vl_softmax_backward
+#cgo noescape vl_pool
+#cgo nocallback vl_pool
+#cgo noescape vl_depthwise_weights
+#cgo nocallback vl_depthwise_weights
+#cgo noescape vl_fingerprint
+#cgo nocallback vl_fingerprint
+*/
+import "C"
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"unsafe"
+
+	"github.com/vislora/vislora/internal/buffer"
+	"github.com/vislora/vislora/internal/kernels"
+)
+
+// Kernels holds the primitives and packed weights of its executors. Binding is
+// safe from several threads at once. What has no native form, and everything in
+// float64, runs in the embedded portable kernels.
+type Kernels struct {
+	kernels.Go
+
+	mu     sync.Mutex
+	prims  []*C.vl_prim
+	packed map[unsafe.Pointer][]packed
+}
+
+// packed is one packed form of the weights at an address.
+type packed struct {
+	elements    int
+	fingerprint C.uint64_t
+	mem         *C.vl_packed
+}
+
+var _ kernels.Kernels = (*Kernels)(nil)
+
+// New prepares oneDNN.
+func New() (*Kernels, error) {
+	if s := C.vl_init(); s != 0 {
+		return nil, fmt.Errorf("kernels: create the oneDNN engine: status %d", int(s))
+	}
+	return &Kernels{packed: map[unsafe.Pointer][]packed{}}, nil
+}
+
+// Available reports whether this build has oneDNN.
+func Available() bool { return true }
+
+// LockThread wires the calling goroutine to its thread and switches OpenMP off
+// on it. Executors call it before they bind.
+func LockThread() {
+	runtime.LockOSThread()
+	C.vl_one_thread()
+}
+
+// Name implements [kernels.Kernels].
+func (k *Kernels) Name() string { return "onednn" }
+
+// ISA names the instruction set of the C loops: "AVX-512", "AVX2", "baseline".
+func (k *Kernels) ISA() string { return C.GoString(C.vl_isa()) }
+
+// limitISA makes the C loops those of a lesser processor: 0 baseline, 1 AVX2, 2
+// whatever there is. Only for tests, while no kernel runs.
+func (k *Kernels) limitISA(limit int) { C.vl_limit_isa(C.int(limit)) }
+
+// Close releases all primitives and packed weights. No bound kernel may run
+// afterwards.
+func (k *Kernels) Close() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, p := range k.prims {
+		C.vl_prim_free(p)
+	}
+	for _, forms := range k.packed {
+		for _, f := range forms {
+			C.vl_packed_free(f.mem)
+		}
+	}
+	k.prims, k.packed = nil, map[unsafe.Pointer][]packed{}
+}
+
+// keep registers a primitive for Close; packs its weights when they are frozen.
+func (k *Kernels) keep(p *C.vl_prim, w *buffer.Buffer) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.prims = append(k.prims, p)
+	if w.Frozen {
+		m, err := k.pack(p, w)
+		if err != nil {
+			return err
+		}
+		C.vl_prim_use(p, m)
+	}
+	return reserve(int(C.vl_prim_scratch(p)))
+}
+
+// pack returns w in the layout that p wants, packing it at most once. The
+// fingerprint guards against an address that holds other weights by now.
+func (k *Kernels) pack(p *C.vl_prim, w *buffer.Buffer) (*C.vl_packed, error) {
+	n := w.Bytes() / 4
+	print := C.vl_fingerprint(ptr(w), C.vl_n(n))
+	for _, f := range k.packed[w.Pointer()] {
+		if f.elements == n && f.fingerprint == print && C.vl_packed_fits(f.mem, p) != 0 {
+			return f.mem, nil
+		}
+	}
+	m := C.vl_pack(p, ptr(w))
+	if m == nil {
+		return nil, fmt.Errorf("kernels: pack %d weights: oneDNN has no memory or no reorder for them", n)
+	}
+	k.packed[w.Pointer()] = append(k.packed[w.Pointer()], packed{n, print, m})
+	return m, nil
+}
+
+// reserve grows the calling thread's scratch.
+func reserve(bytes int) error {
+	if C.vl_reserve(C.size_t(bytes)) != 0 {
+		return fmt.Errorf("kernels: allocate %d bytes of scratch: out of memory", bytes)
+	}
+	return nil
+}
+
+// ptr is b's memory for C, nil for nil.
+func ptr(b *buffer.Buffer) *C.float {
+	if b == nil {
+		return nil
+	}
+	return (*C.float)(b.Pointer())
+}
+
+// offset is ptr moved by i elements.
+func offset(b *buffer.Buffer, i int) *C.float {
+	if b == nil {
+		return nil
+	}
+	return (*C.float)(unsafe.Add(b.Pointer(), 4*i))
+}
+
+func flag(b bool) C.int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// done panics on a primitive that fails after it was bound: a broken invariant.
+func done(kernel string, status C.int) {
+	if status != 0 {
+		panic(fmt.Sprintf("kernels: %s: oneDNN returns status %d", kernel, int(status)))
+	}
+}
+
+// layout is the rows and the length of a row of equally shaped buffers: one
+// long row when all of them are dense.
+func layout(bufs ...*buffer.Buffer) (rows, cols C.vl_n) {
+	b := bufs[0]
+	for _, c := range bufs {
+		if c != nil && !c.Dense() {
+			return C.vl_n(b.Rows()), C.vl_n(b.Cols())
+		}
+	}
+	return 1, C.vl_n(b.Len())
+}
+
+// pitch is the distance between rows; 0 for nil.
+func pitch(b *buffer.Buffer) C.vl_n {
+	if b == nil {
+		return 0
+	}
+	return C.vl_n(b.Pitch)
+}
+
+// native reports whether a checked call has a native form at all.
+func native(s buffer.Storage, err error, b *buffer.Buffer) bool {
+	return err == nil && s == buffer.F32 && b.Len() > 0
+}

@@ -1,0 +1,122 @@
+//go:build onednn && cgo
+
+package onednn
+
+// #include "native.h"
+import "C"
+
+import "github.com/vislora/vislora/internal/kernels"
+
+// LayerNorm implements [kernels.Kernels].
+func (k *Kernels) LayerNorm(p kernels.LayerNorm) (kernels.Run, error) {
+	s, err := p.Check(false)
+	if !native(s, err, p.X) {
+		return k.Go.LayerNorm(p)
+	}
+	rows, c, xp, yp, eps := C.vl_n(p.X.Rows()), C.vl_n(p.X.Cols()), pitch(p.X), pitch(p.Y), C.double(p.Epsilon)
+	x, g, b, y, mean, rstd := ptr(p.X), ptr(p.Gamma), ptr(p.Beta), ptr(p.Y), ptr(p.Mean), ptr(p.RStd)
+	return func() { C.vl_layer_norm(rows, c, x, xp, g, b, y, yp, mean, rstd, eps) }, nil
+}
+
+// LayerNormBackward implements [kernels.Kernels].
+func (k *Kernels) LayerNormBackward(p kernels.LayerNorm) (kernels.Run, error) {
+	s, err := p.Check(true)
+	if !native(s, err, p.X) {
+		return k.Go.LayerNormBackward(p)
+	}
+	if err := reserve(24 * p.X.Cols()); err != nil {
+		return nil, err
+	}
+	rows, c, acc := C.vl_n(p.X.Rows()), C.vl_n(p.X.Cols()), flag(p.AccumulateDX)
+	x, dy, g, mean, rstd := ptr(p.X), ptr(p.DY), ptr(p.Gamma), ptr(p.Mean), ptr(p.RStd)
+	dx, dg, db := ptr(p.DX), ptr(p.DGamma), ptr(p.DBeta)
+	xp, gp, dp := pitch(p.X), pitch(p.DY), pitch(p.DX)
+	return func() { C.vl_layer_norm_backward(rows, c, x, xp, dy, gp, g, mean, rstd, dx, dp, acc, dg, db) }, nil
+}
+
+// Softmax implements [kernels.Kernels].
+func (k *Kernels) Softmax(p kernels.Softmax) (kernels.Run, error) {
+	s, err := p.Check(false)
+	if !native(s, err, p.X) {
+		return k.Go.Softmax(p)
+	}
+	rows, c, xp, yp, log := C.vl_n(p.X.Rows()), C.vl_n(p.X.Cols()), pitch(p.X), pitch(p.Y), flag(p.Log)
+	x, y := ptr(p.X), ptr(p.Y)
+	return func() { C.vl_softmax(rows, c, x, xp, y, yp, log) }, nil
+}
+
+// SoftmaxBackward implements [kernels.Kernels].
+func (k *Kernels) SoftmaxBackward(p kernels.Softmax) (kernels.Run, error) {
+	s, err := p.Check(true)
+	if !native(s, err, p.Y) {
+		return k.Go.SoftmaxBackward(p)
+	}
+	rows, c, log, acc := C.vl_n(p.Y.Rows()), C.vl_n(p.Y.Cols()), flag(p.Log), flag(p.Accumulate)
+	y, dy, dx, yp, gp, dp := ptr(p.Y), ptr(p.DY), ptr(p.DX), pitch(p.Y), pitch(p.DY), pitch(p.DX)
+	return func() { C.vl_softmax_backward(rows, c, y, yp, dy, gp, dx, dp, log, acc) }, nil
+}
+
+// vectorised reports whether the C loops have f.
+func vectorised(f kernels.Func) bool {
+	switch f {
+	case kernels.Relu, kernels.LeakyRelu, kernels.Gelu, kernels.GeluTanh, kernels.Silu, kernels.HardSwish, kernels.HardSigmoid, kernels.Sigmoid,
+		kernels.Tanh, kernels.Erf, kernels.Exp, kernels.Sqrt, kernels.Reciprocal, kernels.Neg, kernels.Abs, kernels.Clip, kernels.Affine:
+		return true
+	}
+	return false
+}
+
+// Unary implements [kernels.Kernels].
+func (k *Kernels) Unary(p kernels.Unary) (kernels.Run, error) {
+	s, err := p.Check(false)
+	if !native(s, err, p.X) || !vectorised(p.Func) {
+		return k.Go.Unary(p)
+	}
+	rows, cols := layout(p.X, p.Y, p.Deriv)
+	f, a, b := C.int(p.Func), C.float(p.A), C.float(p.B)
+	x, y, d, xp, yp, dp := ptr(p.X), ptr(p.Y), ptr(p.Deriv), pitch(p.X), pitch(p.Y), pitch(p.Deriv)
+	return func() { C.vl_unary(f, a, b, rows, cols, x, xp, y, yp, d, dp) }, nil
+}
+
+// UnaryBackward implements [kernels.Kernels].
+func (k *Kernels) UnaryBackward(p kernels.Unary) (kernels.Run, error) {
+	s, err := p.Check(true)
+	if !native(s, err, p.DY) {
+		return k.Go.UnaryBackward(p)
+	}
+	if p.Deriv != nil {
+		return k.Binary(kernels.Binary{Func: kernels.Mul, X: p.DY, Z: p.Deriv, Y: p.DX, Accumulate: p.Accumulate})
+	}
+	if !vectorised(p.Func) {
+		return k.Go.UnaryBackward(p)
+	}
+	rows, cols := layout(p.DY, p.X, p.DX)
+	f, a, b, acc := C.int(p.Func), C.float(p.A), C.float(p.B), flag(p.Accumulate)
+	x, dy, dx, xp, gp, dp := ptr(p.X), ptr(p.DY), ptr(p.DX), pitch(p.X), pitch(p.DY), pitch(p.DX)
+	return func() { C.vl_unary_backward(f, a, b, acc, rows, cols, x, xp, dy, gp, dx, dp) }, nil
+}
+
+// ChannelAffine implements [kernels.Kernels].
+func (k *Kernels) ChannelAffine(p kernels.ChannelAffine) (kernels.Run, error) {
+	s, err := p.Check()
+	if !native(s, err, p.X) {
+		return k.Go.ChannelAffine(p)
+	}
+	rows, c, xp, yp, acc := C.vl_n(p.X.Rows()), C.vl_n(p.X.Cols()), pitch(p.X), pitch(p.Y), flag(p.Accumulate)
+	x, scale, shift, y := ptr(p.X), ptr(p.Scale), ptr(p.Shift), ptr(p.Y)
+	return func() { C.vl_affine(rows, c, x, xp, scale, shift, y, yp, acc) }, nil
+}
+
+// ColumnSum implements [kernels.Kernels].
+func (k *Kernels) ColumnSum(p kernels.ColumnSum) (kernels.Run, error) {
+	s, err := p.Check()
+	if !native(s, err, p.X) {
+		return k.Go.ColumnSum(p)
+	}
+	if err := reserve(8 * p.X.Cols()); err != nil {
+		return nil, err
+	}
+	rows, c, xp, zp, acc := C.vl_n(p.X.Rows()), C.vl_n(p.X.Cols()), pitch(p.X), pitch(p.Z), flag(p.Accumulate)
+	x, z, y := ptr(p.X), ptr(p.Z), ptr(p.Y)
+	return func() { C.vl_column_sum(rows, c, x, xp, z, zp, y, acc) }, nil
+}

@@ -1,0 +1,70 @@
+// Own kernels for what is bound by memory or by exp: element-wise functions,
+// normalisation, softmax, sums, skinny products. rows.c compiles rows_impl.h
+// once per instruction set and picks one at run time.
+#ifndef VL_ROWS_H
+#define VL_ROWS_H
+#include <stddef.h>
+#include <stdint.h>
+
+typedef ptrdiff_t vl_n;
+
+// The functions, in the order of kernels.Func.
+enum {
+	VL_RELU, VL_LEAKY_RELU, VL_ELU, VL_SELU, VL_CELU, VL_GELU, VL_GELU_TANH, VL_SILU, VL_HARD_SWISH, VL_HARD_SIGMOID, VL_SIGMOID, VL_TANH,
+	VL_SOFTPLUS, VL_SOFTSIGN, VL_MISH, VL_ERF, VL_EXP, VL_LOG, VL_SQRT, VL_RECIPROCAL, VL_NEG, VL_ABS, VL_CLIP, VL_POW_CONST, VL_AFFINE
+};
+
+// The functions of two scalars, in the order of kernels.BinaryFunc.
+enum { VL_ADD, VL_SUB, VL_MUL, VL_DIV, VL_MAX, VL_MIN };
+
+typedef struct {
+	vl_n dim[3];
+	vl_n x[3], z[3], y[3]; // strides; the innermost of x and z is 0 or 1, of y 1
+} vl_box;
+
+// vl_attn describes an attention over strided views; see kernels.Attention.
+typedef struct {
+	vl_n n, heads, tq, tk, d, dv;
+	float scale;
+	vl_n qb, qt, qh, kb, kt, kh, vb, vt, vh, ob, ot, oh; // batch, token, head
+	vl_n dqb, dqt, dqh, dkb, dkt, dkh, dvb, dvt, dvh;
+	vl_n ppitch, pstep;   // of a row of P, of a head of P (0: one scratch)
+	vl_n mpitch, mb, mh;  // of the mask
+} vl_attn;
+
+typedef struct {
+	vl_n n, h, w, c, oh, ow, xp, yp;
+	vl_n kh, kw, sh, sw, pt, pl, pb, pr, dh, dw;
+	int max, include;
+} vl_pool_shape;
+
+// One set of kernels per instruction set.
+typedef struct {
+	const char *isa;
+	// f(x) into y, and f'(x) into d unless NULL; 0 when the function is not here.
+	int (*unary)(int f, float a, float b, vl_n rows, vl_n cols, const float *x, vl_n xp, float *y, vl_n yp, float *d, vl_n dp);
+	int (*unary_backward)(int f, float a, float b, int acc, vl_n rows, vl_n cols, const float *x, vl_n xp, const float *dy, vl_n gp, float *dx, vl_n dp);
+	void (*binary)(int f, int acc, const vl_box *box, const float *x, const float *z, float *y);
+	void (*affine)(vl_n rows, vl_n c, const float *x, vl_n xp, const float *scale, const float *shift, float *y, vl_n yp, int acc);
+	void (*column_sum)(vl_n rows, vl_n c, const float *x, vl_n xp, const float *z, vl_n zp, float *y, int acc, float scale, double *sum);
+	void (*row_sum)(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, float scale);
+	void (*layer_norm)(vl_n rows, vl_n c, const float *x, vl_n xp, const float *g, const float *b, float *y, vl_n yp, float *mean, float *rstd, double eps);
+	void (*layer_norm_backward)(vl_n rows, vl_n c, const float *x, vl_n xp, const float *dy, vl_n gp, const float *g, const float *mean, const float *rstd,
+		float *dx, vl_n dp, int acc, float *dg, float *db, double *sums);
+	void (*softmax)(vl_n rows, vl_n c, const float *x, vl_n xp, const float *mask, vl_n mp, float *y, vl_n yp, int log, int masked);
+	void (*softmax_backward)(vl_n rows, vl_n c, const float *y, vl_n yp, const float *dy, vl_n gp, float *dx, vl_n dp, int log, int acc);
+	void (*add_rows)(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, vl_n yp);
+	// y (m, n) = α·x (m, k)·b (n, k)ᵀ + bias, n small
+	void (*dots)(vl_n m, vl_n n, vl_n k, float alpha, const float *x, vl_n xp, const float *b, vl_n bp, const float *bias, float *y, vl_n yp, int acc);
+	// y (m, n) = α·h (m, k)·b (k, n) + bias, k small
+	void (*widen)(vl_n m, vl_n n, vl_n k, float alpha, const float *h, vl_n hr, vl_n hc, const float *b, vl_n bp, const float *bias, float *y, vl_n yp, int acc);
+	// y (r, n) = α·u (m, r)ᵀ·x (m, n), r small; y is written
+	void (*outer)(vl_n m, vl_n r, vl_n n, float alpha, const float *u, vl_n up, const float *x, vl_n xp, float *y, vl_n yp, int acc);
+	void (*pool)(const vl_pool_shape *s, const float *x, float *y, int64_t *index);
+	void (*depthwise_weights)(const vl_pool_shape *s, const float *x, const float *dy, float *part, double *total, float *dw, int acc);
+} vl_rows;
+
+// The best set for this processor that is not above limit: 0 baseline, 1 AVX2,
+// 2 AVX-512.
+const vl_rows *vl_rows_select(int limit);
+#endif

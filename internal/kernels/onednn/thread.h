@@ -1,0 +1,26 @@
+// What the C files share: the engine, the kernel set, and what a thread owns.
+#ifndef VL_THREAD_H
+#define VL_THREAD_H
+#include "native.h"
+
+extern dnnl_engine_t vl_engine;
+extern const vl_rows *vl_kernels;
+
+// What a thread owns: a stream (oneDNN's are not shared) and one growing block
+// of scratch that every kernel of the thread uses in turn.
+typedef struct {
+	dnnl_stream_t stream;
+	void *scratch;
+	size_t size;
+} vl_thread;
+
+vl_thread *vl_this_thread(void);
+
+// The thread's scratch. A Run stays on the thread that bound it, where
+// vl_reserve made it large enough; growing here only guards against a caller
+// that broke the rule.
+void *vl_scratch(size_t bytes);
+
+// Memory aligned to a cache line, freed by free.
+void *vl_cache_aligned(size_t bytes);
+#endif

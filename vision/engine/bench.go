@@ -1,0 +1,239 @@
+package engine
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vislora/vislora/internal/ops"
+	"github.com/vislora/vislora/internal/vm"
+	"github.com/vislora/vislora/lora"
+	"github.com/vislora/vislora/vision/optim"
+)
+
+// BenchConfig is one speed measurement: synthetic pictures, a head of ten
+// classes, the optimiser step included.
+type BenchConfig struct {
+	Model   string
+	Mode    string // train (LoRA), probe, full or infer
+	Batch   int    // default 8
+	DType   string // f32
+	Threads int
+	Targets string // default: the preset of the model's family
+	Rank    int    // default 8
+	Steps   int    // timed steps, default 20
+	ImgSz   int
+	Profile bool
+}
+
+// Benchmark is one JSON line. images_per_s and ms_per_step are those of the
+// best step after two warm-ups; the median stands beside them.
+type Benchmark struct {
+	Model           string         `json:"model"`
+	Mode            string         `json:"mode"`
+	DType           string         `json:"dtype"`
+	Batch           int            `json:"batch"`
+	Threads         int            `json:"threads"`
+	Rank            *int           `json:"rank"`
+	ImagesPerSec    float64        `json:"images_per_s"`
+	MsPerStep       float64        `json:"ms_per_step"`
+	PeakRSS         int            `json:"peak_rss_mb"`
+	TrainableParams int            `json:"trainable_params"`
+	TotalParams     int            `json:"total_params"`
+	Targets         string         `json:"targets,omitempty"`
+	Sites           int            `json:"sites"`
+	MedianPerSec    float64        `json:"images_per_s_median"`
+	MedianMs        float64        `json:"ms_per_step_median"`
+	Steps           int            `json:"steps"`
+	ImgSz           int            `json:"imgsz"`
+	Kernels         string         `json:"kernels"`
+	ArenaMB         float64        `json:"arena_mb"`
+	ArenaBoundMB    float64        `json:"arena_lower_bound_mb"`
+	Loss            []float64      `json:"loss_first_last,omitempty"`
+	Profile         []ProfiledKind `json:"profile,omitempty"`
+}
+
+// ProfiledKind is the share of one kind of operator.
+type ProfiledKind struct {
+	Name    string  `json:"name"`
+	Calls   int     `json:"calls"`
+	Ms      float64 `json:"ms"`
+	Share   float64 `json:"share"`
+	GFlopsS float64 `json:"gflops_per_s,omitempty"`
+}
+
+// Bench measures a configuration.
+func Bench(c BenchConfig) (*Benchmark, error) {
+	if c.DType != "" && c.DType != "f32" {
+		return nil, fmt.Errorf("dtype %q: this build computes in f32", c.DType)
+	}
+	if c.Batch <= 0 {
+		c.Batch = 8
+	}
+	if c.Steps <= 0 {
+		c.Steps = 20
+	}
+	if c.Rank <= 0 {
+		c.Rank = 8
+	}
+	n, err := OpenNetwork(c.Model, NetworkOptions{Height: c.ImgSz, Width: c.ImgSz, KeepBatchNorm: c.Mode == "full"})
+	if err != nil {
+		return nil, err
+	}
+	defer n.Close()
+	s, err := openSession(c.Threads)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	out := &Benchmark{Model: strings.TrimSuffix(filepath.Base(c.Model), ".onnx"), Mode: c.Mode, DType: "f32", Batch: c.Batch, Threads: s.team.Size(),
+		ImgSz: n.Height, Kernels: s.kernels.Name()}
+	if err := n.NewHead(make([]string, 10), 0); err != nil {
+		return nil, err
+	}
+	switch c.Mode {
+	case "train":
+		cfg := lora.DefaultConfig()
+		cfg.R, cfg.LoraAlpha = c.Rank, 2*float64(c.Rank)
+		if c.Targets == "" {
+			c.Targets = map[string]string{"vit": "vit", "cnn": "cnn"}[n.Annotation.Family]
+		}
+		cfg.TargetModules = lora.ParseModules(c.Targets)
+		if err := n.AddAdapter(cfg, 0); err != nil {
+			return nil, err
+		}
+		out.Rank, out.Targets, out.Sites = &c.Rank, c.Targets, len(n.Plan.Sites)
+	case "full":
+		if err := n.TrainAll(); err != nil {
+			return nil, err
+		}
+	case "probe", "infer":
+	default:
+		return nil, fmt.Errorf("mode %q: use train, probe, full or infer", c.Mode)
+	}
+	out.TotalParams = n.parameters()
+	m := n.predictor()
+	if c.Mode != "infer" {
+		m = n.trainer(lossConfig{})
+		out.TrainableParams = n.Net.Count()
+	}
+	r := newRunner(s.team, s.kernels, m)
+	defer r.close()
+	set, err := r.prepare(c.Batch)
+	if err != nil {
+		return nil, err
+	}
+	step, err := benchStep(n, r, set, c, out)
+	if err != nil {
+		return nil, err
+	}
+	for range 2 {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	var times []float64
+	for range c.Steps {
+		t := time.Now()
+		if err := step(); err != nil {
+			return nil, err
+		}
+		times = append(times, time.Since(t).Seconds())
+	}
+	slices.Sort(times)
+	best, median := times[0], times[len(times)/2]
+	out.Steps = len(times)
+	out.ImagesPerSec, out.MsPerStep = round(float64(c.Batch)/best, 2), round(best*1e3, 2)
+	out.MedianPerSec, out.MedianMs = round(float64(c.Batch)/median, 2), round(median*1e3, 2)
+	for _, sh := range set.shards {
+		out.ArenaMB += float64(sh.program.ArenaBytes) / (1 << 20)
+		out.ArenaBoundMB += float64(sh.program.LowerBound) / (1 << 20)
+	}
+	out.ArenaMB, out.ArenaBoundMB = round(out.ArenaMB, 1), round(out.ArenaBoundMB, 1)
+	if c.Profile {
+		if out.Profile, err = profile(r, set); err != nil {
+			return nil, err
+		}
+	}
+	out.PeakRSS = peakRSS()
+	return out, nil
+}
+
+// benchStep loads synthetic data and returns one step of work.
+func benchStep(n *Network, r *runner, set *set, c BenchConfig, out *Benchmark) (func() error, error) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	x := make([]float32, c.Batch*n.Height*n.Width*n.Picture.Channels)
+	for i := range x {
+		x[i] = float32(rng.NormFloat64())
+	}
+	load(set, x, n.picture)
+	if c.Mode == "infer" {
+		return func() error { _, err := r.step(set); return err }, nil
+	}
+	y := make([]int64, c.Batch)
+	for i := range y {
+		y[i] = int64(rng.IntN(10))
+	}
+	load(set, y, func(c *circuit) *ops.Node { return c.labels })
+	var params []optim.Param
+	for i, p := range set.shards[0].params {
+		params = append(params, optim.Param{Name: p.Name, Value: p.Data(), Grad: set.grads[i], Decay: true})
+	}
+	o := optim.DefaultAdamW()
+	o.Threads = r.team.Size()
+	opt, err := optim.NewAdamW(params, o)
+	if err != nil {
+		return nil, err
+	}
+	out.Loss = make([]float64, 2)
+	first := true
+	return func() error {
+		load(set, x, n.picture)
+		l, err := r.step(set)
+		if err != nil {
+			return err
+		}
+		opt.Step(1e-3)
+		if first {
+			out.Loss[0], first = round(l, 4), false
+		}
+		out.Loss[1] = round(l, 4)
+		return nil
+	}, nil
+}
+
+// profile runs one more step with a clock around every operator.
+func profile(r *runner, s *set) ([]ProfiledKind, error) {
+	profs := make([]map[string]*vm.Profile, len(s.shards))
+	err := r.team.Do(len(s.shards), func(rank int) error {
+		profs[rank] = map[string]*vm.Profile{}
+		s.shards[rank].exec.RunProfiled(profs[rank])
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	total := time.Duration(0)
+	for _, p := range profs[0] {
+		total += p.Time
+	}
+	var out []ProfiledKind
+	for _, name := range sortedKeys(profs[0]) {
+		p := profs[0][name]
+		k := ProfiledKind{Name: name, Calls: p.Calls, Ms: round(p.Time.Seconds()*1e3, 3), Share: round(float64(p.Time)/float64(total), 4)}
+		if p.Flops > 0 {
+			k.GFlopsS = round(p.Flops/p.Time.Seconds()/1e9, 1)
+		}
+		out = append(out, k)
+	}
+	slices.SortStableFunc(out, func(a, b ProfiledKind) int {
+		if a.Ms > b.Ms {
+			return -1
+		}
+		return 1
+	})
+	return out, nil
+}

@@ -1,0 +1,178 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/vislora/vislora/lora"
+	"github.com/vislora/vislora/vision"
+	"github.com/vislora/vislora/vision/transform"
+)
+
+// The training modes.
+const (
+	ModeLoRA  = "lora"
+	ModeProbe = "linear-probe"
+	ModeFull  = "full"
+)
+
+// PreprocessOptions choose how pictures become inputs where the model does not
+// say: a preset, and single settings on top of it.
+type PreprocessOptions struct {
+	Preset   string    `yaml:"preset,omitempty"` // see vision.PresetNames
+	Mean     []float64 `yaml:"mean,flow,omitempty"`
+	Std      []float64 `yaml:"std,flow,omitempty"`
+	Range    float64   `yaml:"range,omitempty"`    // 1 or 255
+	Channels string    `yaml:"channels,omitempty"` // RGB or BGR
+	Resize   string    `yaml:"resize,omitempty"`   // shorter, stretch or letterbox
+	// ResizeTo is the shorter side before the crop ("shorter" only).
+	ResizeTo      int    `yaml:"resize_to,omitempty"`
+	Interpolation string `yaml:"interpolation,omitempty"`
+}
+
+// TrainConfig is everything a training run is told. The zero value of a field
+// means its default; [TrainConfig.Validate] reports all problems at once. The
+// resolved set is written as args.yaml.
+type TrainConfig struct {
+	Task  string `yaml:"task"`  // classify
+	Model string `yaml:"model"` // ONNX file
+	Data  string `yaml:"data"`  // folder, see docs/format/imagefolder.md
+	Mode  string `yaml:"mode"`  // lora (default), linear-probe or full
+
+	Epochs     int `yaml:"epochs"`     // default 20
+	Batch      int `yaml:"batch"`      // default 16
+	Accumulate int `yaml:"accumulate"` // batches per optimiser step, default 1
+	ImgSz      int `yaml:"imgsz"`      // default: the model's
+
+	Optimizer   string  `yaml:"optimizer"` // adamw (default) or sgd
+	LR0         float64 `yaml:"lr0"`       // default 1e-3 lora, 1e-4 full, 1e-2 linear-probe
+	LRF         float64 `yaml:"lrf"`       // share of lr0 left at the end, default 0
+	CosLR       bool    `yaml:"cos_lr"`    // cosine (default) instead of linear
+	Warmup      float64 `yaml:"warmup"`    // share of the steps, default 0.1
+	WeightDecay float64 `yaml:"weight_decay"`
+	Momentum    float64 `yaml:"momentum"`  // of sgd, default 0.9
+	ClipNorm    float64 `yaml:"clip_norm"` // global norm, 0 = no clipping
+	LoRAPlus    float64 `yaml:"loraplus_lr_ratio"`
+	EMA         float64 `yaml:"ema"`      // decay, 0 = off
+	Patience    int     `yaml:"patience"` // epochs without improvement, 0 = never stop early
+
+	LabelSmoothing float64 `yaml:"label_smoothing"`
+	ClassWeights   string  `yaml:"class_weights"` // "" or balanced
+	Sampler        string  `yaml:"sampler"`       // "" (shuffle) or balanced
+
+	Augment bool              `yaml:"augment"` // false: train on evaluation pictures
+	Aug     transform.Augment `yaml:"aug"`
+	MixUp   float64           `yaml:"mixup"`
+	CutMix  float64           `yaml:"cutmix"`
+
+	Seed     uint64  `yaml:"seed"`
+	Threads  int     `yaml:"threads"` // default: one per processor
+	Workers  int     `yaml:"workers"`
+	Cache    string  `yaml:"cache"` // "" or ram
+	Fraction float64 `yaml:"fraction"`
+	ValShare float64 `yaml:"val_share"` // of an automatic split, default 0.2
+
+	Project string `yaml:"project"` // default runs/<task>
+	Name    string `yaml:"name"`    // default train
+	ExistOK bool   `yaml:"exist_ok"`
+	Resume  string `yaml:"-"` // run directory to go on with
+
+	Preprocess PreprocessOptions `yaml:"preprocess"`
+	LoRA       *lora.Config      `yaml:"lora"`
+
+	// Hooks. All may be nil.
+	Log      func(format string, args ...any) `yaml:"-"`
+	Progress func(Progress)                   `yaml:"-"`
+}
+
+// Progress tells how far a run is.
+type Progress struct {
+	Epoch, Epochs int // Epoch counts from 1
+	Step, Steps   int // within the epoch
+	Loss, LR      float64
+	ImagesPerSec  float64
+	ETA           time.Duration
+}
+
+// DefaultTrainConfig holds the defaults.
+func DefaultTrainConfig() TrainConfig {
+	return TrainConfig{Task: string(vision.Classify), Mode: ModeLoRA, Epochs: 20, Batch: 16, Accumulate: 1, Optimizer: "adamw", CosLR: true, Warmup: 0.1,
+		WeightDecay: 0.01, Momentum: 0.9, LoRAPlus: 1, Augment: true, Aug: transform.DefaultAugment(), Fraction: 1, ValShare: 0.2, Name: "train", LoRA: lora.DefaultConfig()}
+}
+
+// LearningRates are the default peaks by mode.
+var LearningRates = map[string]float64{ModeLoRA: 1e-3, ModeFull: 1e-4, ModeProbe: 1e-2}
+
+// Validate fills in what depends on other settings and reports everything that
+// is wrong at once.
+func (c *TrainConfig) Validate() error {
+	var errs []error
+	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
+	if c.Task != string(vision.Classify) {
+		bad("task %q: this build trains classify", c.Task)
+	}
+	if c.Model == "" {
+		bad("no model given: use --model FILE.onnx")
+	}
+	if c.Data == "" {
+		bad("no data given: use --data FOLDER")
+	}
+	if !slices.Contains([]string{ModeLoRA, ModeProbe, ModeFull}, c.Mode) {
+		bad("mode is %q: use lora, linear-probe or full", c.Mode)
+	}
+	if c.LR0 == 0 {
+		c.LR0 = LearningRates[c.Mode]
+	}
+	between := func(name string, v, lo, hi float64) {
+		if !(v >= lo && v <= hi) {
+			bad("%s is %v: use %v to %v", name, v, lo, hi)
+		}
+	}
+	between("epochs", float64(c.Epochs), 1, 1e6)
+	between("batch", float64(c.Batch), 1, 1<<16)
+	between("accumulate", float64(c.Accumulate), 1, 1<<16)
+	between("imgsz", float64(c.ImgSz), 0, 1<<13)
+	between("lr0", c.LR0, math.SmallestNonzeroFloat64, 1e3)
+	between("lrf", c.LRF, 0, 1)
+	between("warmup", c.Warmup, 0, 1)
+	between("weight_decay", c.WeightDecay, 0, 1)
+	between("momentum", c.Momentum, 0, 1)
+	between("clip_norm", c.ClipNorm, 0, math.MaxFloat64)
+	between("loraplus_lr_ratio", c.LoRAPlus, 1, 1e4)
+	between("ema", c.EMA, 0, 0.999999)
+	between("patience", float64(c.Patience), 0, 1e6)
+	between("label_smoothing", c.LabelSmoothing, 0, 0.999)
+	between("fraction", c.Fraction, 1e-6, 1)
+	between("val_share", c.ValShare, 0, 0.9)
+	between("mixup", c.MixUp, 0, 100)
+	between("cutmix", c.CutMix, 0, 100)
+	between("threads", float64(c.Threads), 0, 1024)
+	between("workers", float64(c.Workers), 0, 1024)
+	oneOf := func(name, v string, ok ...string) {
+		if !slices.Contains(ok, v) {
+			bad("%s is %q: use one of %q", name, v, ok)
+		}
+	}
+	oneOf("optimizer", c.Optimizer, "adamw", "sgd")
+	oneOf("class_weights", c.ClassWeights, "", "balanced")
+	oneOf("sampler", c.Sampler, "", "balanced")
+	oneOf("cache", c.Cache, "", "ram")
+	if err := c.Aug.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	if c.Mode == ModeLoRA && c.LoRA != nil && !c.LoRA.TargetModules.IsZero() {
+		if err := c.LoRA.Validate(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *TrainConfig) logf(format string, args ...any) {
+	if c.Log != nil {
+		c.Log(format, args...)
+	}
+}

@@ -1,0 +1,119 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/vislora/vislora/datasets"
+	"github.com/vislora/vislora/internal/ops"
+	"github.com/vislora/vislora/vision"
+	"github.com/vislora/vislora/vision/metric"
+	"github.com/vislora/vislora/vision/transform"
+)
+
+// evaluator runs a network over samples and keeps the logits.
+type evaluator struct {
+	net     *Network
+	session *session
+	run     *runner
+	pre     vision.Preprocess
+	batch   int
+	workers int
+	cache   *datasets.Cache
+	scratch []float32
+}
+
+func newEvaluator(n *Network, s *session, pre vision.Preprocess, batch, workers int, cache *datasets.Cache) *evaluator {
+	return &evaluator{net: n, session: s, run: newRunner(s.team, s.kernels, n.predictor()), pre: pre, batch: batch, workers: workers, cache: cache}
+}
+
+func (e *evaluator) close() { e.run.close() }
+
+// scores are the logits of a list of samples, in its order.
+type scores struct {
+	Samples []datasets.Sample // those that could be read
+	Logits  []float32
+	Classes int
+	Skipped []datasets.Skipped
+	Seconds float64
+}
+
+// logits runs samples through the network.
+func (e *evaluator) logits(ctx context.Context, samples []datasets.Sample) (*scores, error) {
+	pipe, err := transform.Eval(e.pre)
+	if err != nil {
+		return nil, err
+	}
+	loader, err := datasets.NewLoader(datasets.LoaderConfig{Samples: samples, Pipeline: pipe, Batch: e.batch, Workers: e.workers, Cache: e.cache})
+	if err != nil {
+		return nil, err
+	}
+	byIndex := map[int64]datasets.Sample{}
+	for _, s := range samples {
+		byIndex[int64(s.Index)] = s
+	}
+	out := &scores{}
+	start := time.Now()
+	epoch := loader.Epoch(ctx, 0, 0)
+	defer epoch.Close()
+	for {
+		b, err := epoch.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		set, err := e.run.prepare(b.N)
+		if err != nil {
+			return nil, err
+		}
+		load(set, e.net.toInput(b.X[:b.N*pipe.Len()], e.pre, &e.scratch), e.net.picture)
+		for _, k := range b.Keys[:b.N] {
+			out.Samples = append(out.Samples, byIndex[k])
+		}
+		epoch.Release(b)
+		if _, err := e.run.step(set); err != nil {
+			return nil, err
+		}
+		out.Logits = set.output(0, out.Logits)
+		out.Classes = ops.Shape(set.shards[0].outputs[0])[1]
+	}
+	out.Skipped, _ = loader.Skipped()
+	out.Seconds = time.Since(start).Seconds()
+	if len(out.Samples) == 0 {
+		return nil, fmt.Errorf("none of the %d images could be read: %s", len(samples), firstReason(out.Skipped))
+	}
+	return out, nil
+}
+
+func firstReason(s []datasets.Skipped) string {
+	if len(s) == 0 {
+		return "there are none"
+	}
+	return s[0].Name + ": " + s[0].Reason
+}
+
+// score measures single-label or multi-label predictions. Exactly one result is
+// not nil.
+func (s *scores) score(names []string, multi bool, boot metric.Bootstrap) (*metric.Classification, *metric.MultiLabel, error) {
+	if multi {
+		p := metric.MultiLabelPredictions{Names: names, Logits: s.Logits, Targets: make([]bool, len(s.Samples)*len(names))}
+		for i, sm := range s.Samples {
+			for _, c := range sm.Labels {
+				p.Targets[i*len(names)+c] = true
+			}
+		}
+		m, err := metric.ClassifyMultiLabel(p, boot)
+		return nil, m, err
+	}
+	p := metric.Predictions{Names: names, Logits: s.Logits}
+	for _, sm := range s.Samples {
+		p.Labels = append(p.Labels, sm.Label)
+	}
+	m, err := metric.Classify(p, boot)
+	return m, nil, err
+}

@@ -1,0 +1,158 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/vislora/vislora/internal/cv"
+	"github.com/vislora/vislora/internal/kernels"
+	"github.com/vislora/vislora/internal/kernels/onednn"
+	"github.com/vislora/vislora/internal/ort"
+	"github.com/vislora/vislora/vision"
+	"github.com/vislora/vislora/vision/build"
+)
+
+// Inspection tells what vislora sees in a model.
+type Inspection struct {
+	Path     string            `json:"path"`
+	Bytes    int64             `json:"bytes"`
+	SHA256   string            `json:"sha256"`
+	Producer string            `json:"producer"`
+	Opset    int               `json:"opset"`
+	Family   string            `json:"family"`
+	Arch     string            `json:"architecture"`
+	Input    string            `json:"input"`
+	Shape    []int             `json:"shape"`
+	Params   int               `json:"total_params"`
+	Nodes    int               `json:"nodes"`
+	Planned  int               `json:"planned_nodes"`
+	Ops      map[string]int    `json:"operators"`
+	Sites    []InspectedSite   `json:"sites"`
+	Features []build.Feature   `json:"features"`
+	Classes  int               `json:"classes,omitempty"`
+	Names    []string          `json:"names,omitempty"`
+	Pre      vision.Preprocess `json:"preprocess"`
+	Source   string            `json:"preprocess_source"`
+	Metadata map[string]string `json:"metadata,omitempty"`
+	Warnings []string          `json:"warnings,omitempty"`
+	Notes    []string          `json:"notes,omitempty"`
+}
+
+// InspectedSite is a layer that an adapter can be put on.
+type InspectedSite struct {
+	Path   string `json:"path"`
+	Kind   string `json:"kind"`
+	Role   string `json:"role,omitempty"`
+	Shape  []int  `json:"shape"`
+	Groups int    `json:"groups,omitempty"`
+	Weight string `json:"weight"`
+	// Adapter is the number of parameters of an adapter of rank 8.
+	Adapter int `json:"adapter_params_r8"`
+}
+
+// Inspect opens a model and describes it.
+func Inspect(path string, imgsz int, pre PreprocessOptions) (*Inspection, error) {
+	n, err := OpenNetwork(path, NetworkOptions{Height: imgsz, Width: imgsz})
+	if err != nil {
+		return nil, err
+	}
+	defer n.Close()
+	a, m := n.Annotation, n.Model
+	in := &Inspection{Path: path, Bytes: m.Size, SHA256: m.SHA256(), Producer: m.Producer, Opset: m.Opset(""), Family: a.Family, Arch: a.Arch, Input: n.Picture.Name,
+		Shape: a.Graph.Types[n.Picture.Name].Dims, Params: n.parameters(), Nodes: len(m.Graph.Nodes), Planned: len(a.Graph.Nodes), Ops: map[string]int{},
+		Features: a.Features, Classes: a.Classes, Names: modelClasses(m), Metadata: m.Metadata, Warnings: m.Warnings, Notes: a.Notes}
+	for _, node := range a.Graph.Nodes {
+		in.Ops[node.Op]++
+	}
+	for _, s := range a.Sites {
+		in.Sites = append(in.Sites, InspectedSite{Path: s.Path, Kind: string(s.Kind), Role: s.Role, Shape: siteShape(s), Groups: s.Groups, Weight: s.Weight, Adapter: adapterParams(s, 8)})
+	}
+	in.Pre, in.Source, err = resolvePreprocess(m, pre, n.Height, n.Width)
+	return in, err
+}
+
+func siteShape(s build.Site) []int {
+	if s.Kind == build.KindConv {
+		return []int{s.Out, s.In / max(s.Groups, 1), s.Kernel[0], s.Kernel[1]}
+	}
+	return []int{s.Out, s.In}
+}
+
+// adapterParams counts A and B of rank r, rounded up to the groups.
+func adapterParams(s build.Site, r int) int {
+	if s.Kind == build.KindConv {
+		g := max(s.Groups, 1)
+		r = (r + g - 1) / g * g
+		return r*s.In/g*s.Kernel[0]*s.Kernel[1] + s.Out*r/g
+	}
+	return r * (s.In + s.Out)
+}
+
+// String is the description for people.
+func (in *Inspection) String() string {
+	var b strings.Builder
+	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	p("%s  %.1f MB, opset %d, %s", in.Path, float64(in.Bytes)/1e6, in.Opset, in.Producer)
+	p("  architecture  %s", in.Arch)
+	p("  input         %s %v", in.Input, in.Shape)
+	p("  parameters    %s in %d nodes (%d after folding and fusion)", thousands(in.Params), in.Nodes, in.Planned)
+	p("  preprocessing %s", describePreprocess(in.Pre))
+	p("                from %s", in.Source)
+	if in.Classes > 0 {
+		p("  classes       %d", in.Classes)
+	}
+	for _, f := range in.Features {
+		switch f.Kind {
+		case "map":
+			p("  features      map, %d channels, stride %d: %s", f.Channels, f.Stride, f.Value)
+		case "tokens":
+			p("  features      tokens, %d×%d grid of %d channels, %d before it: %s", f.Grid[0], f.Grid[1], f.Channels, f.Prefix, f.Value)
+		default:
+			p("  features      pooled (%s), %d channels: %s", f.Pool, f.Channels, f.Value)
+		}
+	}
+	wide := 4
+	for _, s := range in.Sites {
+		wide = max(wide, len(s.Path))
+	}
+	total := 0
+	p("\n  %-*s  kind    role         shape                    adapter (r 8)", wide, "site")
+	for _, s := range in.Sites {
+		shape := strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Shape), " ", "×"), "[]")
+		if s.Groups > 1 {
+			shape += fmt.Sprintf(" g%d", s.Groups)
+		}
+		p("  %-*s  %-6s  %-11s  %-23s  %s", wide, s.Path, s.Kind, s.Role, shape, thousands(s.Adapter))
+		total += s.Adapter
+	}
+	p("  %d sites, %s parameters with an adapter on each", len(in.Sites), thousands(total))
+	for _, n := range in.Notes {
+		p("note: %s", n)
+	}
+	for _, n := range in.Warnings {
+		p("warning: %s", n)
+	}
+	return b.String()
+}
+
+// Capabilities tells what is compiled in and what the machine offers.
+func Capabilities() string {
+	var b strings.Builder
+	k := "portable Go (build with -tags onednn for native kernels)"
+	if onednn.Available() {
+		k = "oneDNN"
+		if s, err := onednn.New(); err == nil {
+			k += ", " + s.ISA()
+			s.Close()
+		}
+	}
+	fmt.Fprintf(&b, "kernels  %s, f32\n", k)
+	fmt.Fprintf(&b, "images   %s\n", cv.DecoderName())
+	if v, err := ort.Version(); err == nil {
+		fmt.Fprintf(&b, "verify   ONNX Runtime %s\n", v)
+	} else {
+		fmt.Fprintf(&b, "verify   %v\n", err)
+	}
+	fmt.Fprintf(&b, "cpu      %s\n", kernels.CPU())
+	return b.String()
+}

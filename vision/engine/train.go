@@ -1,0 +1,640 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/vislora/vislora/datasets"
+	"github.com/vislora/vislora/datasets/imagefolder"
+	"github.com/vislora/vislora/internal/ops"
+	"github.com/vislora/vislora/lora"
+	"github.com/vislora/vislora/vision"
+	"github.com/vislora/vislora/vision/optim"
+	"github.com/vislora/vislora/vision/transform"
+	"gopkg.in/yaml.v3"
+)
+
+// Result is what a run ends with.
+type Result struct {
+	Dir         string   `json:"dir"`
+	Best        string   `json:"best"` // folder of the best weights
+	BestEpoch   int      `json:"best_epoch"`
+	Epochs      int      `json:"epochs"` // finished
+	Interrupted bool     `json:"interrupted,omitempty"`
+	Metrics     *Metrics `json:"metrics,omitempty"`
+	Warnings    []string `json:"warnings,omitempty"`
+}
+
+// ErrInterrupted is returned, with the result so far, when the context ends
+// before the run does. What was done is saved.
+var ErrInterrupted = errors.New("interrupted")
+
+// run is a training run in progress.
+type run struct {
+	c       TrainConfig
+	dir     string
+	net     *Network
+	base    lora.BaseModel
+	data    *datasets.Dataset
+	pre     vision.Preprocess
+	source  string // of the preprocessing
+	session *session
+	train   *runner
+	eval    *evaluator
+	loader  *datasets.Loader
+	pipe    *transform.Pipeline
+	mix     transform.Mix
+	loss    lossConfig
+	params  []optim.Param
+	sums    [][]float32 // accumulated gradients, when Accumulate > 1
+	opt     optim.Optimizer
+	ema     *optim.EMA
+	sched   optim.Schedule
+	at      place
+	started time.Time
+	target  []float32
+	scratch []float32
+	samples pictures
+}
+
+// Train fine-tunes a model on a data set and writes a run directory.
+func Train(ctx context.Context, c TrainConfig) (*Result, error) {
+	if c.Resume != "" {
+		resumed, err := readArgs(c.Resume)
+		if err != nil {
+			return nil, err
+		}
+		resumed.Resume, resumed.Log, resumed.Progress, resumed.Threads = c.Resume, c.Log, c.Progress, max(c.Threads, resumed.Threads)
+		c = resumed
+	}
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	r := &run{c: c, started: time.Now()}
+	defer r.close()
+	if err := r.open(); err != nil {
+		return nil, err
+	}
+	unlock, err := r.directory()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := r.prepare(); err != nil {
+		return nil, err
+	}
+	return r.loop(ctx)
+}
+
+func readArgs(dir string) (TrainConfig, error) {
+	c := DefaultTrainConfig()
+	b, err := os.ReadFile(filepath.Join(dir, "args.yaml"))
+	if err != nil {
+		return c, fmt.Errorf("resume %s: %w", dir, err)
+	}
+	if err := yaml.Unmarshal(b, &c); err != nil {
+		return c, fmt.Errorf("resume %s: read args.yaml: %w", dir, err)
+	}
+	return c, nil
+}
+
+func (r *run) close() {
+	if r.train != nil {
+		r.train.close()
+	}
+	if r.eval != nil {
+		r.eval.close()
+	}
+	if r.session != nil {
+		r.session.close()
+	}
+	if r.net != nil {
+		r.net.Close()
+	}
+}
+
+// open reads model and data and decides what trains.
+func (r *run) open() (err error) {
+	c := &r.c
+	if r.net, err = OpenNetwork(c.Model, NetworkOptions{Height: c.ImgSz, Width: c.ImgSz, KeepBatchNorm: c.Mode == ModeFull}); err != nil {
+		return err
+	}
+	n := r.net
+	if err := n.checkChannels(); err != nil {
+		return err
+	}
+	if bad := n.Model.NonFinite(); len(bad) > 0 {
+		return fmt.Errorf("%s: weight %q has %d values that are not finite numbers: the file is damaged", c.Model, bad[0].Name, bad[0].NaN+bad[0].Inf)
+	}
+	if r.pre, r.source, err = resolvePreprocess(n.Model, c.Preprocess, n.Height, n.Width); err != nil {
+		return err
+	}
+	if r.data, err = openData(c.Data, nil, imagefolder.Options{Seed: c.Seed, Fraction: c.Fraction, Val: c.ValShare}); err != nil {
+		return err
+	}
+	if _, err := r.data.Require(datasets.Train); err != nil {
+		return err
+	}
+	c.logf("model    %s: %s", c.Model, n.Annotation.Arch)
+	c.logf("input    %d×%d, %s", n.Height, n.Width, describePreprocess(r.pre))
+	c.logf("         from %s", r.source)
+	c.logf("data     %s: %d classes, %d train, %d val, %d test images", c.Data, len(r.data.Classes), len(r.data.Split(datasets.Train)), len(r.data.Split(datasets.Val)), len(r.data.Split(datasets.Test)))
+	for _, w := range r.data.Warnings {
+		c.logf("warning  %s", w)
+	}
+	if kept := modelClasses(n.Model); n.Annotation.Classifier != nil && slices.Equal(kept, r.data.Classes) {
+		c.logf("head     the model's own: its %d classes are the data's", len(kept))
+		err = n.KeepHead(r.data.Classes)
+	} else {
+		err = n.NewHead(r.data.Classes, c.Seed)
+	}
+	if err != nil {
+		return err
+	}
+	switch c.Mode {
+	case ModeLoRA:
+		cfg := c.LoRA.Clone()
+		if cfg.TargetModules.IsZero() {
+			preset := map[string]string{"vit": "vit", "cnn": "cnn"}[n.Annotation.Family]
+			if preset == "" {
+				preset = "all"
+			}
+			cfg.TargetModules = lora.ParseModules(preset)
+		}
+		if err := cfg.Validate(); err != nil {
+			return err
+		}
+		if err := n.AddAdapter(cfg, c.Seed); err != nil {
+			return err
+		}
+		c.logf("%s", n.Plan.Table())
+	case ModeFull:
+		if err := n.TrainAll(); err != nil {
+			return err
+		}
+	}
+	for _, note := range n.Annotation.Notes {
+		c.logf("note     %s", note)
+	}
+	return nil
+}
+
+func describePreprocess(p vision.Preprocess) string {
+	how := p.Resize
+	if p.Resize == vision.ResizeShorter {
+		how = fmt.Sprintf("shorter side to %d, centre crop", p.ResizeTo)
+	}
+	return fmt.Sprintf("%s 0–%g, mean %v, std %v, %s (%s)", p.Channels, p.Range, p.Mean, p.Std, how, p.Interpolation)
+}
+
+// directory makes or finds the run directory and locks it.
+func (r *run) directory() (unlock func(), err error) {
+	c := &r.c
+	if c.Resume != "" {
+		r.dir = c.Resume
+		return lockRun(r.dir)
+	}
+	project := c.Project
+	if project == "" {
+		project = filepath.Join("runs", c.Task)
+	}
+	if r.dir, err = makeRunDir(project, c.Name, c.ExistOK); err != nil {
+		return nil, err
+	}
+	if unlock, err = lockRun(r.dir); err != nil {
+		return nil, err
+	}
+	b, err := yaml.Marshal(c)
+	if err == nil {
+		err = writeFile(filepath.Join(r.dir, "args.yaml"), b)
+	}
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
+}
+
+// prepare compiles the training step and restores a resumed run.
+func (r *run) prepare() (err error) {
+	c, n := &r.c, r.net
+	if r.session, err = openSession(c.Threads); err != nil {
+		return err
+	}
+	if r.base, err = lora.DescribeBase(c.Model, filepath.Join(r.dir, "weights", "last")); err != nil {
+		return err
+	}
+	samples := r.data.Split(datasets.Train)
+	r.loss = lossConfig{LabelSmoothing: c.LabelSmoothing, MultiLabel: r.data.MultiLabel}
+	if c.ClassWeights == "balanced" {
+		r.loss.ClassWeights = balancedWeights(r.data)
+	}
+	r.mix = transform.Mix{MixUp: c.MixUp, CutMix: c.CutMix, Prob: 1}
+	if r.mix.Enabled() {
+		if r.data.MultiLabel {
+			return errors.New("mixup and cutmix are for single-label data")
+		}
+		r.loss.SoftTargets = true
+	}
+	aug := c.Aug
+	if !c.Augment {
+		aug = transform.Augment{}
+		r.pipe, err = transform.Eval(r.pre)
+	} else {
+		r.pipe, err = transform.Train(r.pre, aug)
+	}
+	if err != nil {
+		return err
+	}
+	var cache *datasets.Cache
+	if c.Cache == "ram" {
+		cache = datasets.NewCache(4 << 30)
+	}
+	lc := datasets.LoaderConfig{Samples: samples, Pipeline: r.pipe, Batch: min(c.Batch, len(samples)), Workers: c.Workers, Shuffle: c.Sampler == "", Balanced: c.Sampler == "balanced",
+		Seed: c.Seed, Cache: cache}
+	if r.data.MultiLabel {
+		lc.Classes = len(r.data.Classes)
+	}
+	if r.loader, err = datasets.NewLoader(lc); err != nil {
+		return err
+	}
+	r.train = newRunner(r.session.team, r.session.kernels, n.trainer(r.loss))
+	r.eval = newEvaluator(n, r.session, r.pre, c.Batch, c.Workers, cache)
+	set, err := r.train.prepare(lc.Batch)
+	if err != nil {
+		return err
+	}
+	for i, p := range set.shards[0].params {
+		q := optim.Param{Name: p.Name, Value: p.Data(), Grad: make([]float32, len(p.Data())), Decay: true}
+		r.params = append(r.params, q)
+		_ = i
+	}
+	if c.LoRAPlus != 1 {
+		optim.LoRAPlus(r.params, c.LoRAPlus)
+	}
+	if c.Optimizer == "sgd" {
+		o := optim.DefaultSGD()
+		o.Momentum, o.WeightDecay = c.Momentum, c.WeightDecay
+		r.opt, err = optim.NewSGD(r.params, o)
+	} else {
+		o := optim.DefaultAdamW()
+		o.WeightDecay = c.WeightDecay
+		r.opt, err = optim.NewAdamW(r.params, o)
+	}
+	if err != nil {
+		return err
+	}
+	if c.EMA > 0 {
+		if r.ema, err = optim.NewEMA(r.params, c.EMA, 0); err != nil {
+			return err
+		}
+	}
+	updates := c.Epochs * r.updatesPerEpoch()
+	shape := optim.Cosine
+	if !c.CosLR {
+		shape = optim.Linear
+	}
+	r.sched = optim.Schedule{Shape: shape, LR: c.LR0, Final: c.LRF, Steps: updates, Warmup: int(math.Round(c.Warmup * float64(updates)))}
+	if err := r.sched.Validate(); err != nil {
+		return err
+	}
+	r.at = place{Best: math.Inf(-1), BestLoss: math.Inf(1)}
+	c.logf("trains   %s of %s parameters, batch %d on %d threads (%s), %d steps", thousands(n.Net.Count()), thousands(n.parameters()), lc.Batch, r.session.team.Size(), r.session.kernels.Name(), c.Epochs*r.loader.Steps())
+	if c.Resume != "" {
+		last := weightsDir(filepath.Join(r.dir, "weights", "last"))
+		if _, err := os.Stat(filepath.Join(last, StateFile)); err == nil {
+			if r.at, err = loadState(last, r.params, r.opt, r.ema); err != nil {
+				return err
+			}
+			if rt, err := lora.ReadRuntime(last); err == nil && rt.BaseModel.SHA256 != r.base.SHA256 {
+				return fmt.Errorf("resume %s: %s is another file than the run began with (SHA-256 %.12s…, was %.12s…)", r.dir, c.Model, r.base.SHA256, rt.BaseModel.SHA256)
+			}
+			c.logf("resumes  after epoch %d, step %d", r.at.Epoch, r.at.Step)
+		} else {
+			c.logf("resumes  from the start: no checkpoint was written yet")
+		}
+	}
+	r.target = make([]float32, lc.Batch*len(r.data.Classes))
+	return nil
+}
+
+// parameters counts the base model's values and the head's.
+func (n *Network) parameters() int {
+	c := 0
+	seen := map[string]bool{}
+	for _, t := range n.Annotation.Graph.Tensors {
+		if t.Origin != nil && kindFloat(t) && !seen[t.Origin.Name] {
+			seen[t.Origin.Name] = true
+			c += t.Len()
+		}
+	}
+	for _, p := range n.Net.Trainable() {
+		if n.Annotation.Graph.Tensors[p.Name] == nil {
+			c += len(p.Data())
+		}
+	}
+	return c
+}
+
+func (r *run) updatesPerEpoch() int {
+	return (r.loader.Steps() + r.c.Accumulate - 1) / r.c.Accumulate
+}
+
+// balancedWeights gives each class total/(classes·count), as scikit-learn does.
+func balancedWeights(d *datasets.Dataset) []float64 {
+	counts := d.Counts(datasets.Train)
+	total := 0
+	for _, c := range counts {
+		total += c
+	}
+	w := make([]float64, len(counts))
+	for i, c := range counts {
+		w[i] = 1
+		if c > 0 {
+			w[i] = float64(total) / float64(len(counts)*c)
+		}
+	}
+	return w
+}
+
+// loop is the run itself.
+func (r *run) loop(ctx context.Context) (*Result, error) {
+	c := &r.c
+	before := r.at.Seconds
+	begun := time.Now()
+	elapsed := func() float64 { return before + time.Since(begun).Seconds() }
+	stopped := ""
+	for r.at.Epoch < c.Epochs && stopped == "" {
+		err := r.epoch(ctx, elapsed)
+		if ctx.Err() != nil {
+			r.at.Seconds = elapsed()
+			if err := r.save("last", true); err != nil {
+				return nil, err
+			}
+			c.logf("interrupted after epoch %d, step %d. Go on with: vislora train --resume %s", r.at.Epoch, r.at.Step, r.dir)
+			return &Result{Dir: r.dir, Best: filepath.Join(r.dir, "weights", "best"), BestEpoch: r.at.BestAt, Epochs: r.at.Epoch, Interrupted: true}, ErrInterrupted
+		}
+		if err != nil {
+			return nil, err
+		}
+		row := r.at.Rows[len(r.at.Rows)-1]
+		improved := row.Top1 > r.at.Best || row.Top1 == r.at.Best && row.ValLoss < r.at.BestLoss || math.IsNaN(row.Top1)
+		if improved {
+			r.at.Best, r.at.BestLoss, r.at.BestAt = row.Top1, row.ValLoss, row.Epoch
+			if math.IsNaN(row.Top1) {
+				r.at.Best, r.at.BestLoss = math.Inf(-1), math.Inf(1)
+			}
+		}
+		r.at.Seconds = elapsed()
+		if improved {
+			if err := r.save("best", false); err != nil {
+				return nil, err
+			}
+		}
+		if err := r.save("last", true); err != nil {
+			return nil, err
+		}
+		if err := writeResults(filepath.Join(r.dir, "results.csv"), r.at.Rows); err != nil {
+			return nil, err
+		}
+		if c.Patience > 0 && row.Epoch-r.at.BestAt >= c.Patience {
+			stopped = fmt.Sprintf("no better for %d epochs", c.Patience)
+			c.logf("stops early: %s", stopped)
+		}
+	}
+	return r.finish(ctx)
+}
+
+// epoch trains one epoch from r.at.Step on and validates.
+func (r *run) epoch(ctx context.Context, elapsed func() float64) error {
+	c := &r.c
+	e := r.loader.Epoch(ctx, r.at.Epoch, r.at.Step)
+	defer e.Close()
+	steps := r.loader.Steps()
+	meter := time.Now()
+	images := 0
+	lr := r.sched.At(min(r.at.Updates, r.sched.Steps-1))
+	for {
+		b, err := e.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		loss, err := r.batch(b)
+		step := b.Step
+		n := b.N
+		if r.at.Epoch == 0 {
+			r.samples.keepTrain(r, b)
+		}
+		e.Release(b)
+		if err != nil {
+			return err
+		}
+		if math.IsNaN(loss) || math.IsInf(loss, 0) {
+			return fmt.Errorf("epoch %d, step %d: the loss is %v: training diverged at learning rate %.3g. The last good weights are in %s; try a smaller --lr0",
+				r.at.Epoch+1, step+1, loss, lr, filepath.Join(r.dir, "weights", "last"))
+		}
+		r.at.LossSum += loss * float64(n)
+		r.at.Images += n
+		r.at.Step = step + 1
+		last := r.at.Step == steps
+		if r.at.Step%c.Accumulate == 0 || last {
+			lr = r.sched.At(min(r.at.Updates, r.sched.Steps-1))
+			r.update(lr, lastCount(r.at.Step, c.Accumulate))
+		}
+		images += n
+		if c.Progress != nil {
+			took := time.Since(meter).Seconds()
+			perStep := took / float64(max(1, (images+r.c.Batch-1)/r.c.Batch))
+			left := float64(steps-r.at.Step+(c.Epochs-r.at.Epoch-1)*steps) * perStep
+			c.Progress(Progress{Epoch: r.at.Epoch + 1, Epochs: c.Epochs, Step: r.at.Step, Steps: steps, Loss: r.at.LossSum / float64(r.at.Images), LR: lr,
+				ImagesPerSec: float64(images) / took, ETA: time.Duration(left * float64(time.Second))})
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if r.at.Images == 0 {
+		return fmt.Errorf("epoch %d: none of the training images could be read", r.at.Epoch+1)
+	}
+	row := Row{Epoch: r.at.Epoch + 1, TrainLoss: r.at.LossSum / float64(r.at.Images), LR: lr, Top1: math.NaN(), Top5: math.NaN(), ValLoss: math.NaN()}
+	if err := r.validate(ctx, &row); err != nil {
+		return err
+	}
+	row.Time = elapsed()
+	r.at.Rows = append(r.at.Rows, row)
+	r.at.Epoch, r.at.Step, r.at.LossSum, r.at.Images = r.at.Epoch+1, 0, 0, 0
+	took := time.Since(meter).Seconds()
+	if math.IsNaN(row.Top1) {
+		c.logf("epoch %d/%d  loss %.4f  lr %.2e  %.1f images/s", row.Epoch, c.Epochs, row.TrainLoss, lr, float64(images)/took)
+	} else {
+		c.logf("epoch %d/%d  loss %.4f  val %.4f  accuracy %.4f  lr %.2e  %.1f images/s", row.Epoch, c.Epochs, row.TrainLoss, row.ValLoss, row.Top1, lr, float64(images)/took)
+	}
+	return nil
+}
+
+// lastCount is the number of batches in the group of gradients that ends here.
+func lastCount(step, accumulate int) int {
+	if k := step % accumulate; k != 0 {
+		return k
+	}
+	return accumulate
+}
+
+// batch runs forward and backward and adds the gradients.
+func (r *run) batch(b *datasets.Batch) (float64, error) {
+	set, err := r.train.prepare(b.N)
+	if err != nil {
+		return 0, err
+	}
+	k := len(r.data.Classes)
+	x := b.X[:b.N*r.pipe.Len()]
+	if r.mix.Enabled() {
+		lambda := r.mix.Apply(x, b.N, r.pre.Size[0], r.pre.Size[1], r.c.Seed, b.Epoch, b.Step)
+		transform.Targets(r.target[:b.N*k], b.Labels[:b.N], k, lambda)
+		load(set, r.target[:b.N*k], func(c *circuit) *ops.Node { return c.targets })
+	} else if r.data.MultiLabel {
+		load(set, b.Targets[:b.N*k], func(c *circuit) *ops.Node { return c.targets })
+	} else {
+		load(set, b.Labels[:b.N], func(c *circuit) *ops.Node { return c.labels })
+	}
+	if set.shards[0].Keys != nil {
+		keys := make([]int64, b.N)
+		for i, key := range b.Keys[:b.N] { // a mask of its own for every epoch
+			keys[i] = key + int64(b.Epoch)<<32 + int64(r.c.Seed)<<48
+		}
+		load(set, keys, func(c *circuit) *ops.Node { return c.Keys })
+	}
+	load(set, r.net.toInput(x, r.pre, &r.scratch), r.net.picture)
+	loss, err := r.train.step(set)
+	if err != nil {
+		return 0, err
+	}
+	first := r.at.Step%r.c.Accumulate == 0
+	for i, q := range r.params {
+		if first {
+			copy(q.Grad, set.grads[i])
+			continue
+		}
+		for j, g := range set.grads[i] {
+			q.Grad[j] += g
+		}
+	}
+	return loss, nil
+}
+
+// update makes one optimiser step of the mean of count gradients.
+func (r *run) update(lr float64, count int) {
+	if count > 1 {
+		inv := 1 / float32(count)
+		for _, q := range r.params {
+			for j := range q.Grad {
+				q.Grad[j] *= inv
+			}
+		}
+	}
+	if r.c.ClipNorm > 0 {
+		optim.ClipGradNorm(r.params, r.c.ClipNorm)
+	}
+	r.opt.Step(lr)
+	if r.ema != nil {
+		r.ema.Update()
+	}
+	r.at.Updates++
+}
+
+// validate scores the val split, with the moving average where there is one.
+func (r *run) validate(ctx context.Context, row *Row) error {
+	samples := r.data.Split(datasets.Val)
+	if len(samples) == 0 {
+		return nil
+	}
+	if r.ema != nil {
+		r.ema.Swap()
+		defer r.ema.Swap()
+	}
+	s, err := r.eval.logits(ctx, samples)
+	if err != nil {
+		return fmt.Errorf("validate: %w", err)
+	}
+	row.Top1, row.Top5, row.ValLoss, err = s.summary(r.data)
+	if err != nil {
+		return fmt.Errorf("validate after epoch %d: %w", row.Epoch, err)
+	}
+	return nil
+}
+
+// save writes weights/<name>; the best weights are the averaged ones where
+// there is an average. state adds what a resumed run needs.
+func (r *run) save(name string, state bool) error {
+	if r.ema != nil && !state {
+		r.ema.Swap()
+		defer r.ema.Swap()
+	}
+	dir := filepath.Join(r.dir, "weights", name)
+	err := writeWeights(dir, func(tmp string) error {
+		if err := r.net.saveAdapter(tmp, r.base, vision.Task(r.c.Task), r.pre); err != nil {
+			return err
+		}
+		if !state {
+			return nil
+		}
+		return saveState(tmp, r.at, r.params, r.opt, r.ema)
+	})
+	if err != nil {
+		return fmt.Errorf("save %s: %w", dir, err)
+	}
+	return nil
+}
+
+// finish evaluates the best weights and writes the run's documents.
+func (r *run) finish(ctx context.Context) (*Result, error) {
+	c := &r.c
+	best := filepath.Join(r.dir, "weights", "best")
+	res := &Result{Dir: r.dir, Best: best, BestEpoch: r.at.BestAt, Epochs: r.at.Epoch, Warnings: r.data.Warnings}
+	split := datasets.Val
+	if len(r.data.Split(split)) == 0 {
+		split = datasets.Train
+		c.logf("no val split: the figures below are those of the training images")
+	}
+	v, err := Validate(ctx, ValConfig{Weights: best, Data: c.Data, Split: split, Batch: c.Batch, Threads: c.Threads, Workers: c.Workers, Model: c.Model, Seed: c.Seed, ValShare: c.ValShare, Bootstrap: 1000, keep: &r.samples})
+	if err != nil {
+		return nil, fmt.Errorf("evaluate the best weights: %w", err)
+	}
+	v.Metrics.Seconds = math.Round(r.at.Seconds*100) / 100
+	v.Metrics.Seed = c.Seed
+	v.Metrics.TrainableParams, v.Metrics.TotalParams = r.net.Net.Count(), r.net.parameters()
+	res.Metrics = v.Metrics
+	b, err := json.MarshalIndent(v.Metrics, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	if err := writeFile(filepath.Join(r.dir, "metrics.json"), append(b, '\n')); err != nil {
+		return nil, err
+	}
+	if err := r.documents(v); err != nil {
+		return nil, fmt.Errorf("write the report: %w", err)
+	}
+	return res, nil
+}
+
+func thousands(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + " " + s[i:]
+	}
+	return s
+}

@@ -1,0 +1,98 @@
+package report
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"html/template"
+	"path/filepath"
+)
+
+// mostSkipped is the number of skipped files that are listed by name.
+const mostSkipped = 50
+
+//go:embed report.html.tmpl
+var source string
+
+var page = template.Must(template.New("report.html").Parse(source))
+
+// document is what the template fills in.
+type document struct {
+	Run
+	Title      string
+	Subtitle   []string
+	Paragraphs []string
+	Facts      []fact
+	Results    []*result
+	EpochNames []string
+	EpochRows  []epochRow
+	Commands   []command
+
+	CurvesPlot, ConfusionPlot, NormalizedPlot, ROCPlot, LabelsPlot *picture
+
+	Train     []*picture
+	Val       []valBatch
+	Worst     *picture
+	Listed    []Skip
+	More      int
+	SkipCount string
+}
+
+type valBatch struct{ Labels, Pred *picture }
+
+// HTML writes dir/report.html: one file with all pictures inside that asks
+// nothing of the network and runs no script, for screen (light and dark) and
+// paper. Pictures are read from dir; those that do not exist are left out, those
+// that cannot be decoded are named among the warnings.
+func HTML(dir string, r Run) error {
+	d := document{Run: r, Title: "vislora run", Facts: r.facts(), Paragraphs: r.Summary(), Commands: r.commands()}
+	if r.Name != "" {
+		d.Title = r.Name
+	}
+	if !r.Started.IsZero() {
+		d.Subtitle = append(d.Subtitle, r.Started.Format("2 January 2006, 15:04"))
+	}
+	if r.Seconds > 0 {
+		d.Subtitle = append(d.Subtitle, "trained in "+duration(r.Seconds))
+	}
+	if r.Version != "" {
+		d.Subtitle = append(d.Subtitle, "vislora "+r.Version)
+	}
+	for _, e := range r.Evaluations {
+		if v := e.view(); v != nil {
+			d.Results = append(d.Results, v)
+		}
+	}
+	d.EpochNames, d.EpochRows = r.epochs()
+
+	a := &album{dir: dir}
+	d.CurvesPlot = a.plot(r.Pictures.Results, "Curves of loss, accuracy and learning rate over the epochs")
+	d.ConfusionPlot = a.plot(r.Pictures.Confusion, "Confusion matrix in images")
+	d.NormalizedPlot = a.plot(r.Pictures.ConfusionNormalized, "Confusion matrix in per cent of the true class")
+	d.ROCPlot = a.plot(r.Pictures.ROC, "Receiver operating characteristics")
+	d.LabelsPlot = a.plot(r.Pictures.Labels, "Images per class and split")
+	for i, name := range r.TrainBatches {
+		if p := a.get(name, fmt.Sprintf("Training batch %d as the model sees it", i)); p != nil {
+			d.Train = append(d.Train, p)
+		}
+	}
+	for i, b := range r.ValBatches {
+		v := valBatch{a.get(b.Labels, fmt.Sprintf("Validation batch %d with its labels", i)), a.get(b.Pred, fmt.Sprintf("Validation batch %d with predictions", i))}
+		if v.Labels != nil || v.Pred != nil {
+			d.Val = append(d.Val, v)
+		}
+	}
+	d.Worst = a.get(r.Mistakes, "The worst mistakes")
+	d.Warnings = append(append([]string(nil), r.Warnings...), a.warnings...)
+	d.Listed = r.Skipped[:min(len(r.Skipped), mostSkipped)]
+	d.More, d.SkipCount = len(r.Skipped)-len(d.Listed), count(len(r.Skipped), "file")
+
+	var b bytes.Buffer
+	if err := page.Execute(&b, d); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	if err := writeFile(filepath.Join(dir, "report.html"), b.Bytes()); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
+}
