@@ -106,3 +106,15 @@ env:
 
 clean:
 	@rm -rf bin
+
+# ONNX's backend tests through the importer: the node tests beside the real
+# data and Debian's libonnx-testdata, with the table in docs/conformance.md; or
+# CASES=DIR, any folder of such cases.
+.PHONY: conformance matrix
+conformance: ready
+	@go run -tags "$(TAGS)" ./cmd/conformance $(if $(CASES),-cases "$(CASES)",-out docs/conformance.md)
+
+# Exports torchvision's models and our own ViTs with PyTorch and runs each:
+# docs/models.md. Takes up to 40 minutes and python3-torch, python3-torchvision.
+matrix: ready
+	@go run -tags "$(TAGS)" ./cmd/matrix -out docs/models.md

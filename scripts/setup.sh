@@ -20,17 +20,17 @@ have() { command -v "$1" >/dev/null 2>&1; }
 check_go() {
   local v
   if ! have go; then
-    say "Go is not installed. vislora needs Go 1.26 or newer, and the package of Debian is too old: https://go.dev/dl/"
+    say "Go is not installed. vislora needs Go 1.26 or newer, and Debian's package is too old: install it from the Go project"
     exit 1
   fi
   # Inside the module, so that this is the toolchain that will really build.
   if ! v=$(go env GOVERSION 2>&1); then
     say "$v"
-    say "vislora needs Go 1.26 or newer: https://go.dev/dl/"
+    say "vislora needs Go 1.26 or newer"
     exit 1
   fi
   if [ "$(printf 'go1.26\n%s\n' "$v" | sort -V | head -n 1)" != go1.26 ]; then
-    say "Go is $v ($(command -v go)), but vislora needs go1.26 or newer, and the package of Debian is too old: https://go.dev/dl/"
+    say "Go is $v ($(command -v go)), but vislora needs go1.26 or newer, and Debian's package is too old: install it from the Go project"
     exit 1
   fi
 }

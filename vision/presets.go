@@ -25,10 +25,11 @@ var presets = map[string]Preprocess{
 		Range: 1, Channels: RGB,
 		Size: [2]int{224, 224}, Resize: ResizeShorter, ResizeTo: 224, Interpolation: Bicubic,
 	},
-	// Models that came from Caffe.
+	// Models that came from Caffe, as Caffe2's and the ONNX zoo's loaders feed
+	// them: cubic, the longer side rounded to nearest.
 	"caffe": {
 		Mean: [3]float64{103.939, 116.779, 123.68}, Std: [3]float64{1, 1, 1}, Range: 255, Channels: BGR,
-		Size: [2]int{224, 224}, Resize: ResizeShorter, ResizeTo: 256, Interpolation: Bilinear,
+		Size: [2]int{224, 224}, Resize: ResizeShorter, ResizeTo: 256, Interpolation: Bicubic, Rounding: RoundNearest,
 	},
 	// Megvii's YOLOX: raw BGR pixels, the image in the top left corner.
 	"yolox": {

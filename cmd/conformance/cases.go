@@ -35,8 +35,12 @@ const maxCaseFile = 1 << 30
 
 // readCases reads all cases below a folder, or in a .tar.gz, sorted by name.
 func readCases(root string) ([]testCase, error) {
+	root, err := filepath.EvalSymlinks(root)
+	if err != nil {
+		return nil, err
+	}
 	files := map[string][]byte{}
-	err := errors.New("it is neither a folder nor a .tar.gz file")
+	err = errors.New("it is neither a folder nor a .tar.gz file")
 	if strings.HasSuffix(root, ".tar.gz") || strings.HasSuffix(root, ".tgz") {
 		err = readArchive(root, files)
 	} else if info, e := os.Stat(root); e != nil {

@@ -16,7 +16,7 @@ import (
 )
 
 // debianCases is where Debian's package libonnx-testdata puts its cases.
-const debianCases = "/usr/lib/python3/dist-packages/onnx/backend/test/data"
+const debianCases = "/usr/share/libonnx-testdata/data"
 
 func main() {
 	dir := flag.String("cases", "", "run the cases below this folder (or in this .tar.gz) instead of the usual collections")

@@ -101,7 +101,8 @@ var help = map[string]string{
 	"cache": "ram: keep decoded images", "fraction": "share of the training images to use", "val_share": "share of an automatic validation split", "project": "folder of runs", "name": "name of this run",
 	"exist_ok": "write into an existing run directory", "preset": "preprocessing: imagenet, inception, clip, caffe, cifar10 …", "mean": "per channel, comma separated", "std": "per channel, comma separated",
 	"range": "what white is: 1 or 255", "channels": "RGB or BGR", "resize": "shorter, stretch or letterbox", "resize_to": "shorter side before the crop", "interpolation": "bilinear, bicubic, box or nearest",
-	"scale": "RandomResizedCrop area", "ratio": "RandomResizedCrop aspect", "hflip": "probability", "vflip": "probability", "rotation": "degrees", "brightness": "jitter", "contrast": "jitter",
+	"rounding": "of the longer side: torchvision or nearest",
+	"scale":    "RandomResizedCrop area", "ratio": "RandomResizedCrop aspect", "hflip": "probability", "vflip": "probability", "rotation": "degrees", "brightness": "jitter", "contrast": "jitter",
 	"saturation": "jitter", "hue": "jitter", "rand_augment": "operations per image", "rand_augment_magnitude": "0 to 30", "erasing": "probability",
 }
 

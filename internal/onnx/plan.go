@@ -65,6 +65,7 @@ func colours(c int) bool { return c == 1 || c == 3 || c == 4 }
 // fused. The model's own graph stays as it was; tensors are shared.
 func (m *Model) Plan(o PlanOptions) (*ir.Graph, error) {
 	g := eval.Clone(m.Graph)
+	g.Opset = max(g.Opset, minOpset) // Parse has made sure that nothing older changed its meaning
 	if err := bind(g, o.Bind); err != nil {
 		return nil, inFile(m.Path, err)
 	}
@@ -134,7 +135,7 @@ var shapeSlots = map[string][]int{
 // worth of data (floats of a rank above 1). [PlanOptions.Bind] takes their
 // values.
 func (m *Model) ShapeInputs() []string {
-	producer := m.Graph.Producer()
+	producer := producers(m.Graph, map[string]*ir.Node{})
 	reach := map[string]bool{}
 	var walk func(name string)
 	walk = func(name string) {
@@ -146,18 +147,44 @@ func (m *Model) ShapeInputs() []string {
 			for _, in := range p.Inputs {
 				walk(in)
 			}
+			for _, sub := range p.Subgraphs {
+				for _, v := range sub.Outputs {
+					walk(v.Name)
+				}
+			}
 		}
 	}
-	for _, n := range m.Graph.Nodes {
-		for _, slot := range shapeSlots[n.Op] {
-			walk(n.In(slot))
+	var scan func(g *ir.Graph)
+	scan = func(g *ir.Graph) {
+		for _, n := range g.Nodes {
+			for _, slot := range shapeSlots[n.Op] {
+				walk(n.In(slot))
+			}
+			for _, sub := range n.Subgraphs {
+				scan(sub)
+			}
 		}
 	}
+	scan(m.Graph)
 	var out []string
 	for _, in := range m.Graph.Inputs {
 		large := (in.Type.DType == ir.Float || in.Type.DType == ir.Float16 || in.Type.DType == ir.Double) && len(in.Type.Dims) > 1
 		if reach[in.Name] && !large {
 			out = append(out, in.Name)
+		}
+	}
+	return out
+}
+
+// producers maps the values of a graph and of the branches in it to the nodes
+// that make them.
+func producers(g *ir.Graph, out map[string]*ir.Node) map[string]*ir.Node {
+	for _, n := range g.Nodes {
+		for _, o := range n.Outputs {
+			out[o] = n
+		}
+		for _, sub := range n.Subgraphs {
+			producers(sub, out)
 		}
 	}
 	return out

@@ -151,18 +151,20 @@ func cases() []gradcheck.Case {
 
 // TestGradients proves every operator's gradient by finite differences in
 // float64 and, where native kernels are built in, compares them with the
-// portable ones. VISLORA_TABLE=1 prints the table.
-func TestGradients(t *testing.T) {
+// portable ones. VISLORA_LONG=1 (make test-all) prints the table.
+func TestGradients(t *testing.T) { checkAll(t, cases()) }
+
+func checkAll(t *testing.T, cs []gradcheck.Case) {
 	native := nativeKernels(t)
-	table := os.Getenv("VISLORA_TABLE") != ""
+	table := os.Getenv("VISLORA_LONG") != ""
 	if table {
-		fmt.Printf("%-45s %12s %12s\n", "operator", "vs FD (f64)", "native f32")
+		fmt.Printf("%-55s %12s %12s\n", t.Name(), "vs FD (f64)", "native f32")
 	}
-	for _, c := range cases() {
+	for _, c := range cs {
 		t.Run(c.Name, func(t *testing.T) {
 			fd, nat := gradcheck.Run(t, c, native)
 			if table {
-				fmt.Printf("%-45s %12.1e %12.1e\n", c.Name, fd, nat)
+				fmt.Printf("%-55s %12.1e %12.1e\n", c.Name, fd, nat)
 			}
 		})
 	}

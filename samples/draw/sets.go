@@ -32,7 +32,7 @@ type split struct {
 var sets = map[string]dataSet{
 	"retail": {
 		name:    "retail",
-		classes: []string{"apple", "bottle", "box", "can", "carton", "jar", "orange", "pouch"},
+		classes: goodsNames,
 		splits:  []split{{"train", 40}, {"val", 12}, {"test", 30}},
 		quality: [2]int{78, 90},
 		draw:    drawShelf,

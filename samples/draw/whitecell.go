@@ -25,11 +25,11 @@ func (st stain) whiteCell(c *canvas, d dice, class string, at point, radius floa
 		st.granules(c, d, p, d.between(0, 4), .05, st.fine, .5)
 	case "monocyte":
 		plasma(mix(st.grey, st.blue, d.in(0, .35)), .22, .92)
-		st.nucleus(c, d, p, kidney(d), .85)
 		for range d.between(0, 7) { // vacuoles
 			a, r, s := d.in(0, 2*math.Pi), d.in(.3, .85), d.in(.04, .09)
 			c.fill(p, ellipse(r*math.Cos(a), r*math.Sin(a), s, s), glaze(st.plasma, .55))
 		}
+		st.nucleus(c, d, p, kidney(d), .85)
 	case "neutrophil":
 		plasma(st.pink, .12, .9)
 		st.granules(c, d, p, d.between(40, 90), .035, st.fine, .45)

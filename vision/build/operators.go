@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/vislora/vislora/internal/buffer"
 	"github.com/vislora/vislora/internal/kernels"
 	"github.com/vislora/vislora/internal/onnx/ir"
 	"github.com/vislora/vislora/internal/ops"
@@ -14,7 +15,7 @@ func init() {
 		"Linear": lowerLinear, "Conv": lowerConv, "Attention": lowerAttention, "LayerNormalization": lowerLayerNorm,
 		"BatchNormalization": lowerBatchNorm, "MatMul": lowerMatMul, "Gemm": lowerGemm, "Softmax": lowerSoftmax, "LogSoftmax": lowerSoftmax,
 		"Reshape": lowerReshape, "Flatten": lowerReshape, "Squeeze": lowerReshape, "Unsqueeze": lowerReshape, "Identity": lowerReshape,
-		"Dropout": lowerReshape, "Cast": lowerReshape,
+		"Dropout": lowerDropout, "Cast": lowerReshape,
 		"Transpose": lowerTranspose, "Concat": lowerConcat, "Slice": lowerSlice, "Split": lowerSplit, "Gather": lowerGather,
 		"Expand": lowerExpand, "Pad": lowerPad, "Tile": lowerTile, "DepthToSpace": lowerDepthToSpace, "SpaceToDepth": lowerSpaceToDepth,
 		"Resize": lowerResize, "Upsample": lowerResize, "GridSample": lowerGridSample, "CumSum": lowerCumSum, "Trilu": lowerTrilu, "Where": lowerWhere,
@@ -99,6 +100,15 @@ func variadic(f kernels.BinaryFunc) lowering {
 	}
 }
 
+// lowerDropout passes its input on: where a file has dropout it is off. Its
+// mask is all true, and rarely asked for.
+func lowerDropout(g *Graph, n *ir.Node) {
+	if len(n.Outputs) > 1 && n.Outputs[1] != "" {
+		g.hostNode(n, true)
+	}
+	lowerReshape(g, n)
+}
+
 func lowerMean(g *Graph, n *ir.Node) {
 	variadic(kernels.Add)(g, n)
 	g.set(n, g.unary(kernels.Affine, 1/float64(len(n.Inputs)), 0, g.vals[n.Outputs[0]]))
@@ -108,6 +118,12 @@ func lowerMean(g *Graph, n *ir.Node) {
 func arithmetic(f kernels.BinaryFunc) lowering {
 	return func(g *Graph, n *ir.Node) {
 		a, b := n.In(0), n.In(1)
+		if kindOf(g.IR.Types[b].DType) != buffer.F32 { // Pow with integer exponents
+			if c, ok := g.scalar(b); !ok || f != kernels.Pow || g.IR.Types[b].Len() != 1 || c != math.Trunc(c) {
+				g.host(n)
+				return
+			}
+		}
 		out := g.dims(n)
 		if c, ok := g.scalar(b); ok && len(out) == len(atLeastOne(g.IR.Types[a].Dims)) {
 			x := g.val(a)

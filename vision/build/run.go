@@ -45,14 +45,14 @@ func NewRunner(g *Graph, k kernels.Kernels, want ...string) (r *Runner, err erro
 		r.roots[name] = g.nat(g.val(name))
 		nodes = append(nodes, r.roots[name])
 	}
+	for _, leaf := range g.Inputs {
+		g.Memory[leaf] = buffer.New(g.Kind(leaf), ops.Shape(leaf)...)
+	}
 	if nodes == nil { // all outputs are constants
 		return r, nil
 	}
 	if r.program, err = vm.Compile(g.Graph, nodes...); err != nil {
 		return nil, err
-	}
-	for _, leaf := range g.Inputs {
-		g.Memory[leaf] = buffer.New(g.Kind(leaf), ops.Shape(leaf)...)
 	}
 	r.exec, err = vm.NewExecutor(r.program, vm.Binding{Kernels: k, Inputs: g.Memory})
 	return r, err

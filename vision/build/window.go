@@ -71,7 +71,7 @@ func lowerConvTranspose(g *Graph, n *ir.Node) {
 	}
 	if auto := n.Attrs.String("auto_pad", "NOTSET"); auto == "SAME_UPPER" || auto == "SAME_LOWER" || n.Attrs.Has("output_shape") {
 		for k := range 2 {
-			total := full[k] + extra[k] - size[k]
+			total := max(0, full[k]+extra[k]-size[k])
 			half := total / 2
 			if auto == "SAME_UPPER" { // the larger half at the end
 				a.Pads[k], a.Pads[k+2] = half, total-half
@@ -96,7 +96,7 @@ func lowerConvTranspose(g *Graph, n *ir.Node) {
 		pads := a.Pads
 		a.Pads = [4]int{}
 		y = g.ConvTranspose(xm, w, nil, a, full[0], full[1])
-		y = g.Pad(y, []int{0, -pads[0], -pads[1], 0}, []int{0, extra[0] - pads[2], extra[1] - pads[3], 0}, 0)
+		y = g.Pad(y, []int{0, -pads[0], -pads[1], 0}, []int{0, size[0] - full[0] + pads[0], size[1] - full[1] + pads[1], 0}, 0)
 		if b != nil {
 			y = g.ChannelAffine(y, nil, b)
 		}

@@ -31,6 +31,8 @@ type PreprocessOptions struct {
 	// ResizeTo is the shorter side before the crop ("shorter" only).
 	ResizeTo      int    `yaml:"resize_to,omitempty"`
 	Interpolation string `yaml:"interpolation,omitempty"`
+	// Rounding of the longer side: torchvision (default) or nearest.
+	Rounding string `yaml:"rounding,omitempty"`
 }
 
 // TrainConfig is everything a training run is told. The zero value of a field

@@ -68,7 +68,8 @@ func resolvePreprocess(m *onnx.Model, o PreprocessOptions, h, w int) (vision.Pre
 	for _, s := range []struct {
 		name, v string
 		dst     *string
-	}{{"channels", strings.ToUpper(o.Channels), &p.Channels}, {"resize", o.Resize, &p.Resize}, {"interpolation", o.Interpolation, &p.Interpolation}} {
+	}{{"channels", strings.ToUpper(o.Channels), &p.Channels}, {"resize", o.Resize, &p.Resize}, {"interpolation", o.Interpolation, &p.Interpolation},
+		{"rounding", o.Rounding, &p.Rounding}} {
 		if s.v != "" {
 			*s.dst = s.v
 			set = append(set, s.name)

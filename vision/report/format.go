@@ -40,10 +40,12 @@ func general(v float64) string {
 	return strconv.FormatFloat(v, 'g', 3, 64)
 }
 
-// interval is "94.6–98.1" or "" where there is none.
+// interval is "94.6–98.1" or "" where there is none. An interval of no width is
+// none: every resample of 6 right answers of 6 is right, which says nothing about
+// the seventh.
 func interval(ci map[string]metric.Interval, key string, scale float64, digits int) string {
 	i, ok := ci[key]
-	if !ok || !finite(float64(i[0])) || !finite(float64(i[1])) {
+	if !ok || !finite(float64(i[0])) || !finite(float64(i[1])) || i[0] == i[1] {
 		return ""
 	}
 	f := func(v metric.Score) string { return strconv.FormatFloat(scale*float64(v), 'f', digits, 64) }

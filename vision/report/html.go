@@ -8,8 +8,15 @@ import (
 	"path/filepath"
 )
 
-// mostSkipped is the number of skipped files that are listed by name.
-const mostSkipped = 50
+const (
+	// mostSkipped is the number of skipped files that are listed by name.
+	mostSkipped = 50
+	// mostBeside is the number of classes up to which two confusion matrices
+	// can be read beside each other, mostNumbered that up to which they differ:
+	// above it they carry no numbers, only colours.
+	mostBeside   = 12
+	mostNumbered = 30
+)
 
 //go:embed report.html.tmpl
 var source string
@@ -28,7 +35,9 @@ type document struct {
 	EpochRows  []epochRow
 	Commands   []command
 
-	CurvesPlot, ConfusionPlot, NormalizedPlot, ROCPlot, LabelsPlot *picture
+	CurvesPlot, ROCPlot, LabelsPlot *picture
+	Matrices                        []*picture
+	Beside                          bool
 
 	Train     []*picture
 	Val       []valBatch
@@ -67,8 +76,15 @@ func HTML(dir string, r Run) error {
 
 	a := &album{dir: dir}
 	d.CurvesPlot = a.plot(r.Pictures.Results, "Curves of loss, accuracy and learning rate over the epochs")
-	d.ConfusionPlot = a.plot(r.Pictures.Confusion, "Confusion matrix in images")
-	d.NormalizedPlot = a.plot(r.Pictures.ConfusionNormalized, "Confusion matrix in per cent of the true class")
+	d.Beside = len(r.Data.Classes) <= mostBeside
+	if p := a.plot(r.Pictures.ConfusionNormalized, "Confusion matrix in per cent of the true class"); p != nil {
+		d.Matrices = append(d.Matrices, p)
+	}
+	if len(d.Matrices) == 0 || len(r.Data.Classes) <= mostNumbered {
+		if p := a.plot(r.Pictures.Confusion, "Confusion matrix in images"); p != nil {
+			d.Matrices = append(d.Matrices, p)
+		}
+	}
 	d.ROCPlot = a.plot(r.Pictures.ROC, "Receiver operating characteristics")
 	d.LabelsPlot = a.plot(r.Pictures.Labels, "Images per class and split")
 	for i, name := range r.TrainBatches {

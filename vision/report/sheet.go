@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/draw"
 
 	"github.com/disintegration/imaging"
 
@@ -17,26 +18,28 @@ type Tile struct {
 	// Lines stand below the picture: label, prediction, probability. A line
 	// too long for the tile is wrapped.
 	Lines []string
-	// Good colours lines and frame green or red; nil leaves them black.
+	// Good colours lines and frame green or red; nil leaves the lines black,
+	// without a frame.
 	Good *bool
 }
 
-// The measures of a sheet in pixels.
+// The measures of a sheet in pixels. The report shows sheets about 1040 pixels
+// wide: those of up to six columns keep the size of their captions there.
 const (
-	sheetWidth = 1760 // about; what a sheet of many columns is made for
-	leastCell  = 176  // narrower tiles cut too many captions
+	sheetWidth = 1080
+	leastCell  = 164 // narrower tiles cut too many captions
 	mostCell   = 320
-	gap        = 8
-	textHeight = 16
-	lineHeight = 20
+	gap        = 14
+	frame      = 4
+	textSize   = 15
+	lineHeight = 19
 	mostRows   = 3 // a caption line is wrapped into at most so many
 )
 
 var (
-	black = color.RGBA{0x22, 0x22, 0x22, 0xff}
-	white = color.RGBA{0xff, 0xff, 0xff, 0xff}
-	green = color.RGBA{0x0b, 0x77, 0x3d, 0xff}
-	red   = color.RGBA{0xc4, 0x1e, 0x1e, 0xff}
+	black = color.NRGBA{0x22, 0x22, 0x22, 0xff}
+	green = color.NRGBA{0x0b, 0x77, 0x3d, 0xff}
+	red   = color.NRGBA{0xc4, 0x1e, 0x1e, 0xff}
 )
 
 // Sheet draws tiles in columns and writes them as JPEG or PNG, by the extension
@@ -61,71 +64,63 @@ func sheet(tiles []Tile, columns int) (*vision.Image, error) {
 	side := 1
 	for i, t := range tiles {
 		if t.Image == nil || t.Image.W < 1 || t.Image.H < 1 {
-			return nil, fmt.Errorf("picture %d of %d is empty", i, len(tiles))
+			return nil, fmt.Errorf("picture %d of %d is empty", i+1, len(tiles))
 		}
 		side = max(side, t.Image.W, t.Image.H)
 	}
-	// Pictures of 64 pixels are not worth a page.
+	w, err := newWriter(textSize)
+	if err != nil {
+		return nil, err
+	}
+	// Pictures of 32 pixels are not worth a page.
 	cell := min(max(sheetWidth/columns-gap, leastCell), mostCell, max(4*side, leastCell))
 
-	// Every row is as high as its longest caption.
+	// Every row of tiles is as high as its longest caption.
 	captions := make([][]string, len(tiles))
 	tops := []int{gap}
 	for start := 0; start < len(tiles); start += columns {
 		lines := 0
 		for i := start; i < min(start+columns, len(tiles)); i++ {
 			for _, s := range tiles[i].Lines {
-				captions[i] = append(captions[i], wrap(s, cell)...)
+				captions[i] = append(captions[i], w.wrap(s, cell, mostRows)...)
 			}
 			lines = max(lines, len(captions[i]))
 		}
 		h := cell + gap
 		if lines > 0 {
-			h += 4 + lines*lineHeight
+			h += frame + 2 + lines*lineHeight
 		}
 		tops = append(tops, tops[len(tops)-1]+h)
 	}
-	w, h := columns*(cell+gap)+gap, tops[len(tops)-1]
-	if w*h > cv.MaxPixels {
-		return nil, fmt.Errorf("%d pictures need %d×%d pixels, more than %d: draw fewer", len(tiles), w, h, cv.MaxPixels)
+	width, height := columns*(cell+gap)+gap, tops[len(tops)-1]
+	if width*height > cv.MaxPixels {
+		return nil, fmt.Errorf("%d pictures need %d×%d pixels, more than %d: draw fewer", len(tiles), width, height, cv.MaxPixels)
 	}
-	out := vision.NewImage(w, h)
-	out.Fill(255, 255, 255)
+	page := imaging.New(width, height, color.White)
 	for i, t := range tiles {
 		x, y := gap+i%columns*(cell+gap), tops[i/columns]
-		if err := draw(out, t, captions[i], x, y, cell); err != nil {
-			return nil, err
+		ink := black
+		if t.Good != nil {
+			ink = red
+			if *t.Good {
+				ink = green
+			}
+			outline := image.Rect(x, y, x+cell, y+cell)
+			draw.Draw(page, outline.Inset(-frame), image.NewUniform(ink), image.Point{}, draw.Src)
+			draw.Draw(page, outline, image.White, image.Point{}, draw.Src)
 		}
+		small := fitted(t.Image, cell)
+		at := image.Pt(x+(cell-small.Rect.Dx())/2, y+(cell-small.Rect.Dy())/2)
+		draw.Draw(page, small.Rect.Add(at), small, image.Point{}, draw.Src)
+		for k, s := range captions[i] {
+			w.text(page, x, y+cell+frame+2+k*lineHeight, s, ink)
+		}
+	}
+	out := vision.NewImage(width, height)
+	for i := range width * height {
+		copy(out.Pix[3*i:3*i+3], page.Pix[4*i:])
 	}
 	return out, nil
-}
-
-// draw puts a tile with its wrapped caption at (x, y).
-func draw(out *vision.Image, t Tile, caption []string, x, y, cell int) error {
-	small := fitted(t.Image, cell)
-	b := small.Bounds()
-	left, top := x+(cell-b.Dx())/2, y+(cell-b.Dy())/2
-	for j := range b.Dy() {
-		for i := range b.Dx() {
-			copy(out.Pix[3*((top+j)*out.W+left+i):][:3], small.Pix[j*small.Stride+4*i:])
-		}
-	}
-	ink := black
-	if t.Good != nil {
-		ink = red
-		if *t.Good {
-			ink = green
-		}
-		if err := cv.Rectangle(out, image.Rect(x-3, y-3, x+cell+3, y+cell+3), ink, 3); err != nil {
-			return err
-		}
-	}
-	for k, s := range caption {
-		if _, err := cv.Label(out, x-2, y+cell+4+k*lineHeight, textHeight, s, ink, white); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // fitted is the picture with its longer side as long as the cell.

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -95,10 +96,20 @@ func (r Run) course() string {
 	if r.Epochs > last && r.Stopped != "" {
 		s += " (stopped early: " + r.Stopped + ")"
 	}
-	if r.BestEpoch > 0 && last > 1 {
+	if r.best() > 0 && last > 1 {
 		s += fmt.Sprintf("; best epoch %d of %d", r.BestEpoch, last)
 	}
 	return s + "."
+}
+
+// best is the best epoch, 0 where no validation chose one.
+func (r Run) best() int {
+	_, _, top1 := r.History.series(func(e *EpochRow) *float64 { return &e.Top1 })
+	_, _, loss := r.History.series(func(e *EpochRow) *float64 { return &e.ValLoss })
+	if !top1 && !loss {
+		return 0
+	}
+	return r.BestEpoch
 }
 
 func (e Evaluation) summary() string {
@@ -168,9 +179,11 @@ type confused struct {
 	Truth, Prediction string
 	N                 int
 	Share             string // of the true class
+	share             float64
 }
 
-// confusions are the most frequent mistakes, at most n.
+// confusions are the most frequent mistakes, at most n; of equally frequent ones
+// those that take most of their class.
 func confusions(c *metric.Classification, n int) []confused {
 	if c == nil || len(c.PerClass) != len(c.Confusion) {
 		return nil
@@ -179,10 +192,11 @@ func confusions(c *metric.Classification, n int) []confused {
 	for i, row := range c.Confusion {
 		for j, v := range row {
 			if i != j && v > 0 {
-				out = append(out, confused{c.PerClass[i].Name, c.PerClass[j].Name, v, percent(float64(v) / float64(c.PerClass[i].Support))})
+				share := float64(v) / float64(c.PerClass[i].Support)
+				out = append(out, confused{c.PerClass[i].Name, c.PerClass[j].Name, v, percent(share), share})
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b confused) int { return b.N - a.N })
+	slices.SortStableFunc(out, func(a, b confused) int { return cmp.Or(cmp.Compare(b.N, a.N), cmp.Compare(b.share, a.share)) })
 	return out[:min(n, len(out))]
 }

@@ -61,13 +61,13 @@ func (e Evaluation) view() *result {
 		}
 		all = append(all, share100("balanced accuracy", m.BalancedAccuracy, m.CI95, "balanced_accuracy"),
 			unit("macro F1", m.MacroF1, m.CI95, "macro_f1"),
-			unit("AUROC, one against the rest", m.AUROC, m.CI95, "auroc"),
+			unit("AUROC (macro)", m.AUROC, m.CI95, "auroc"),
 			unit("loss", m.Loss, m.CI95, "loss"))
 		classes = m.PerClass
 	case e.MultiLabel != nil:
 		m := e.MultiLabel
-		all = append(all, unit("mean average precision", m.MAP, m.CI95, "mAP"),
-			unit("AUROC", m.AUROC, m.CI95, "auroc"),
+		all = append(all, unit("mAP", m.MAP, m.CI95, "mAP"),
+			unit("AUROC (macro)", m.AUROC, m.CI95, "auroc"),
 			unit("macro F1", m.MacroF1, m.CI95, "macro_f1"),
 			unit("micro F1", m.MicroF1, m.CI95, "micro_f1"),
 			share100("exact match", m.ExactMatch, m.CI95, "exact_match"),
@@ -174,11 +174,8 @@ func (r Run) facts() []fact {
 		}
 	}
 	add("Images", strings.Join(splits, ", "), "", false)
-	mode := r.Mode
-	if r.Task != "" && mode != "" {
-		mode = r.Task + ", " + mode
-	}
-	add("Task", mode, "", false)
+	add("Task", r.Task, "", false)
+	add("Mode", r.Mode, "", false)
 	if len(r.History.Epochs) > 0 {
 		add("Seed", thousands(int(r.Seed)), "", false)
 	}
@@ -212,7 +209,7 @@ func (r Run) epochs() (names []string, rows []epochRow) {
 	}
 	rows = make([]epochRow, len(r.History.Epochs))
 	for i, e := range r.History.Epochs {
-		rows[i] = epochRow{Epoch: e.Epoch, Best: e.Epoch == r.BestEpoch}
+		rows[i] = epochRow{Epoch: e.Epoch, Best: e.Epoch == r.best()}
 	}
 	for _, c := range all {
 		_, y, ok := r.History.series(c.of)
@@ -269,5 +266,5 @@ func quote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// css marks a length that was made by percent.
+// CSS hands the length of the bar, which percent made, to the style sheet.
 func (v value) CSS() template.CSS { return template.CSS("--v:" + v.Bar) }
