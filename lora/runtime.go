@@ -34,6 +34,12 @@ type Runtime struct {
 	Sites map[string]SiteTensors `json:"sites"`
 	// Classes are the class names in the order of the logits.
 	Classes []string `json:"classes"`
+	// MultiLabel is set when every class is a question of its own: scores are
+	// sigmoids then, not a softmax.
+	MultiLabel bool `json:"multi_label,omitempty"`
+	// BatchNorm is set when batch normalisations were trained: they must not be
+	// folded into their convolutions.
+	BatchNorm bool `json:"batch_norm,omitempty"`
 	// Preprocess is how an image becomes the input, as package vision encodes it.
 	Preprocess json.RawMessage `json:"preprocess,omitempty"`
 	// Decoder names the image decoder that training used ("gocv 4.6.0",

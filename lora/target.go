@@ -126,6 +126,9 @@ func (m *matcher) unmatched(entry string, sites []build.Site) error {
 			"like PEFT it wants a name before the block list (vit.blocks.1.…): give target_modules a regular expression such as `%s` instead",
 			entry, []int(m.c.LayersToTransform), `.*blocks\.(0|1)\..*`+regexp.QuoteMeta(entry))
 	}
+	if len(sites) == 0 {
+		return fmt.Errorf("target_modules: %q matches nothing: the model has no layer that an adapter can be put on (a weight that several nodes read is left alone)", entry)
+	}
 	return fmt.Errorf("target_modules: %q matches none of the %d layers; near it: %s",
 		entry, len(sites), strings.Join(nearest(entry, sites, 5), ", "))
 }

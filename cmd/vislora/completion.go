@@ -8,6 +8,7 @@ import (
 
 var completionVerb = verb{"completion", "print shell completion for bash or zsh", []string{
 	"source <(vislora completion bash)",
+	"vislora completion zsh > ~/.vislora-completion.zsh",
 }, runCompletion}
 
 func runCompletion(_ context.Context, e *env, args []string) error {

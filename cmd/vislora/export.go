@@ -10,6 +10,7 @@ import (
 
 var exportVerb = verb{"export", "merge an adapter into an ONNX file any runtime loads", []string{
 	"vislora export --weights runs/classify/train --out model.onnx --verify 10",
+	"vislora export --weights runs/classify/train --out model.onnx --embed-preprocessing --verify 10 --data photos/",
 	"vislora export --weights runs/classify/train --format peft --out adapter/",
 }, runExport}
 
@@ -19,6 +20,7 @@ func runExport(ctx context.Context, e *env, args []string) error {
 	e.fs.StringVar(&c.Model, "model", "", "the base model, if it moved")
 	e.fs.StringVar(&c.Format, "format", "onnx", "onnx or peft")
 	e.fs.StringVar(&c.Out, "out", "", "`file` (onnx) or folder (peft) to write")
+	e.fs.BoolVar(&c.EmbedPreprocessing, "embed-preprocessing", false, "the file takes uint8 RGB pictures (N, H, W, 3) of any size and prepares them itself")
 	e.fs.IntVar(&c.Verify, "verify", 0, "run the file in ONNX Runtime on `N` images and compare")
 	e.fs.StringVar(&c.Data, "data", "", "images for --verify; without it, noise")
 	e.fs.StringVar(&c.Split, "split", "", "split of --data; default the last there is")

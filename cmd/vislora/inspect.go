@@ -38,7 +38,7 @@ func runInspect(_ context.Context, e *env, args []string) error {
 	return nil
 }
 
-var versionVerb = verb{"version", "what is compiled in and what the CPU offers", []string{"vislora version"}, runVersion}
+var versionVerb = verb{"version", "what is compiled in and what the CPU offers", []string{"vislora version", "vislora version | grep kernels"}, runVersion}
 
 func runVersion(_ context.Context, e *env, args []string) error {
 	if _, err := e.parse(args); err != nil {

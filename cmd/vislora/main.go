@@ -44,7 +44,10 @@ func init() {
 	verbs = []verb{trainVerb, valVerb, predictVerb, exportVerb, inspectVerb, benchVerb, runVerb, dataVerb, versionVerb, completionVerb}
 }
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	engine.Version = version
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // run is the program: 0 done, 1 failed, 2 wrong usage.
 func run(args []string, stdout, stderr io.Writer) int {
@@ -64,20 +67,17 @@ func run(args []string, stdout, stderr io.Writer) int {
 	v := verbs[i]
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	e := &env{out: stdout, err: stderr, fs: flag.NewFlagSet("vislora "+v.name, flag.ContinueOnError)}
-	e.fs.SetOutput(stderr)
-	e.fs.Usage = func() {
-		fmt.Fprintf(stderr, "%s\n\n", v.short)
-		for _, x := range v.examples {
-			fmt.Fprintf(stderr, "  %s\n", x)
-		}
-		fmt.Fprintln(stderr)
-		e.fs.PrintDefaults()
-	}
+	e.fs.SetOutput(io.Discard) // errors are told below
+	e.fs.Usage = func() {}
 	err := v.run(ctx, e, dashes(args[1:]))
 	var wrong usageError
 	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
+	case err == nil:
+		return 0
+	case errors.Is(err, flag.ErrHelp):
+		v.help(e.fs, stderr)
 		return 0
 	case errors.As(err, &wrong):
 		fmt.Fprintf(stderr, "vislora %s: %v\nTry: vislora %s --help\n", v.name, err, v.name)
@@ -87,6 +87,17 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stderr, "vislora %s: %v\n", v.name, err)
 	return 1
+}
+
+// help shows what a verb does, examples to paste, and its flags.
+func (v verb) help(fs *flag.FlagSet, w io.Writer) {
+	fmt.Fprintf(w, "%s\n\n", v.short)
+	for _, x := range v.examples {
+		fmt.Fprintf(w, "  %s\n", x)
+	}
+	fmt.Fprintln(w)
+	fs.SetOutput(w)
+	fs.PrintDefaults()
 }
 
 func usage(w io.Writer) {
@@ -108,7 +119,7 @@ vislora COMMAND --help tells more.
 func dashes(args []string) []string {
 	out := slices.Clone(args)
 	for i, a := range out {
-		if strings.HasPrefix(a, "--") {
+		if strings.HasPrefix(a, "-") {
 			name, value, eq := strings.Cut(a, "=")
 			out[i] = strings.ReplaceAll(name, "_", "-")
 			if eq {

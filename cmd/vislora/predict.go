@@ -25,7 +25,7 @@ func runPredict(ctx context.Context, e *env, args []string) error {
 	e.fs.IntVar(&c.Batch, "batch", 0, "images per step; 0 = 16")
 	e.fs.IntVar(&c.Threads, "threads", 0, "compute threads; 0 = one per processor")
 	e.fs.IntVar(&c.Workers, "workers", 0, "image loading threads")
-	e.fs.IntVar(&c.Top, "top", 5, "classes drawn and printed")
+	e.fs.IntVar(&c.Top, "top", 5, "classes drawn and printed; at least 1")
 	e.fs.StringVar(&c.Project, "project", "", "folder of results, default runs/predict")
 	e.fs.StringVar(&c.Name, "name", "predict", "name of the result directory")
 	e.fs.BoolVar(&c.ExistOK, "exist-ok", false, "write into an existing directory")
@@ -46,6 +46,9 @@ func runPredict(ctx context.Context, e *env, args []string) error {
 	}
 	if c.Source == "" {
 		return usageError{fmt.Errorf("no source given: use --source FILE, FOLDER or a pattern")}
+	}
+	if c.Top < 1 {
+		return usageError{fmt.Errorf("--top is %d: use 1 or more", c.Top)}
 	}
 	c.Log = e.logf
 	p, err := engine.Predict(ctx, c)

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
+	"io"
 	"os"
 	"reflect"
 	"strconv"
@@ -29,10 +32,13 @@ func runTrain(ctx context.Context, e *env, args []string) error {
 		if err != nil {
 			return usageError{err}
 		}
-		dec := yaml.NewDecoder(strings.NewReader(string(b)))
+		dec := yaml.NewDecoder(bytes.NewReader(b))
 		dec.KnownFields(true)
-		if err := dec.Decode(&c); err != nil {
-			return usageError{fmt.Errorf("read %s: %w", path, err)}
+		if err := dec.Decode(&c); err != nil && !errors.Is(err, io.EOF) { // EOF: the file is empty
+			return usageError{fmt.Errorf("read %s: %s", path, strings.ReplaceAll(err.Error(), " not found in type engine.TrainConfig", " is not a setting"))}
+		}
+		if c.LoRA == nil { // "lora:" with nothing below
+			c.LoRA = lora.DefaultConfig()
 		}
 	}
 	e.fs.String("cfg", "", "YAML `file` with any of these settings; flags win over it")
@@ -47,10 +53,13 @@ func runTrain(ctx context.Context, e *env, args []string) error {
 	if err := none(positional); err != nil {
 		return err
 	}
-	if c.Resume == "" {
-		if err := c.Validate(); err != nil {
-			return usageError{err}
-		}
+	if c.Resume != "" {
+		err = onlyMoved(e.fs)
+	} else {
+		err = c.Validate()
+	}
+	if err != nil {
+		return usageError{err}
 	}
 	bar := newBar(e.err)
 	c.Log = func(format string, args ...any) { bar.clear(); e.logf(format, args...) }
@@ -76,13 +85,36 @@ func runTrain(ctx context.Context, e *env, args []string) error {
 	return err
 }
 
+// onlyMoved refuses flags that a resumed run would not obey.
+func onlyMoved(fs *flag.FlagSet) error {
+	var bad []string
+	fs.Visit(func(f *flag.Flag) {
+		switch f.Name {
+		case "resume", "json", "model", "data", "threads", "workers", "cache":
+		default:
+			bad = append(bad, "--"+f.Name)
+		}
+	})
+	if bad == nil {
+		return nil
+	}
+	return fmt.Errorf("a resumed run goes on with its own settings: drop %s, or start a new run", strings.Join(bad, ", "))
+}
+
 // earlyFlag finds a flag's value before the others are parsed.
 func earlyFlag(args []string, name string) string {
 	for i, a := range args {
-		if v, ok := strings.CutPrefix(a, "--"+name+"="); ok {
-			return v
+		if a == "--" {
+			break
 		}
-		if (a == "--"+name || a == "-"+name) && i+1 < len(args) {
+		key, value, eq := strings.Cut(a, "=")
+		if key != "--"+name && key != "-"+name {
+			continue
+		}
+		if eq {
+			return value
+		}
+		if i+1 < len(args) {
 			return args[i+1]
 		}
 	}

@@ -171,7 +171,7 @@ func convForward[T buffer.Float](p Conv) Run {
 	}
 	x := columns[T](p, s)
 	w := &filter[T]{data: buffer.Floats[T](p.W), is: s.cg * s.kk, cs: s.kk, chans: s.cg, taps: x.taps}
-	g := &gemm[T]{m: s.n * s.oh * s.ow, n: s.og, k: s.kk * s.cg, a: x, b: w, rs: s.yp, cs: 1, alpha: 1, acc: p.Accumulate}
+	g := &gemm[T]{m: s.n * s.oh * s.ow, n: s.og, k: s.kk * s.cg, a: x.pack, b: w.pack, rs: s.yp, cs: 1, alpha: 1, acc: p.Accumulate}
 	y := buffer.Floats[T](p.Y)
 	var bias []T
 	if p.Bias != nil {
@@ -244,7 +244,7 @@ func convBackwardData[T buffer.Float](p Conv) Run {
 				stepH: sh * s.w * s.xp, stepW: sw * s.xp, picture: s.h * s.w * s.xp}
 			col := &gather[T]{data: y, h: s.oh, w: s.ow, pitch: s.yp, chans: s.og, gh: f.gh, gw: f.gw, mulH: 1, mulW: 1, taps: ts}
 			wt := &filter[T]{data: wd, is: s.kk, cs: s.cg * s.kk, chans: s.og, taps: ts}
-			g := &gemm[T]{m: s.n * f.gh * f.gw, n: s.cg, k: len(ts) * s.og, a: col, b: wt, rows: f, cs: 1, alpha: 1, acc: p.Accumulate}
+			g := &gemm[T]{m: s.n * f.gh * f.gw, n: s.cg, k: len(ts) * s.og, a: col.pack, b: wt.pack, rows: f, cs: 1, alpha: 1, acc: p.Accumulate}
 			parts = append(parts, part{g, col, wt})
 		}
 	}
@@ -279,7 +279,7 @@ func convBackwardWeights[T buffer.Float](p Conv) Run {
 	x.byColumn = true
 	y, w := buffer.Floats[T](p.Y), buffer.Floats[T](p.W)
 	dy := &strided[T]{is: 1, ks: s.yp}
-	g := &gemm[T]{m: s.og, n: s.kk * s.cg, k: s.n * s.oh * s.ow, a: dy, b: x, rs: s.cg * s.kk, alpha: 1, acc: p.Accumulate}
+	g := &gemm[T]{m: s.og, n: s.kk * s.cg, k: s.n * s.oh * s.ow, a: dy.pack, b: x.pack, rs: s.cg * s.kk, alpha: 1, acc: p.Accumulate}
 	g.cols = make([]int, g.n)
 	for i := range g.cols {
 		g.cols[i] = i%s.cg*s.kk + x.taps[i/s.cg].index

@@ -21,9 +21,7 @@ const (
 // packer writes vectors i0 … i0+n−1, elements k0 … k0+kn−1, as panels of w
 // vectors: panel p, element k, vector r at dst[(p·kn + k)·w + r]. The last panel
 // is padded with zeros.
-type packer[T buffer.Float] interface {
-	pack(dst []T, i0, n, k0, kn, w int)
-}
+type packer[T buffer.Float] func(dst []T, i0, n, k0, kn, w int)
 
 // strided is a matrix: vector i, element k at i·is + k·ks.
 type strided[T buffer.Float] struct {
@@ -137,10 +135,10 @@ func (g *gemm[T]) run(ws *workspace[T]) {
 		// An empty sum still writes the bias, so the loop runs at least once.
 		for pc := 0; pc == 0 || pc < g.k; pc += kc {
 			pn := min(kc, g.k-pc)
-			g.b.pack(ws.b[:], jc, jn, pc, pn, nr)
+			g.b(ws.b[:], jc, jn, pc, pn, nr)
 			for ic := 0; ic < g.m; ic += mc {
 				in := min(mc, g.m-ic)
-				g.a.pack(ws.a[:], ic, in, pc, pn, mr)
+				g.a(ws.a[:], ic, in, pc, pn, mr)
 				rows := ws.rows[:in]
 				if g.rows != nil {
 					g.rows.place(rows, ic)

@@ -91,7 +91,7 @@ func (m *Model) Plan(o PlanOptions) (*ir.Graph, error) {
 		}
 		inputs[in.Name] = d
 	}
-	if err := eval.Infer(g, eval.Options{Inputs: inputs}); err != nil {
+	if err := eval.Infer(g, eval.Options{Inputs: inputs, MaxBytes: graphMemory + graphMemoryPerByte*m.bytes()}); err != nil {
 		return nil, inFile(m.Path, err)
 	}
 	if !o.Unfused {
@@ -100,6 +100,16 @@ func (m *Model) Plan(o PlanOptions) (*ir.Graph, error) {
 		}
 	}
 	return g, nil
+}
+
+// bytes is the size of what was really read: the file, or its tensors where
+// they lie in files of their own.
+func (m *Model) bytes() int {
+	n := 0
+	for _, t := range m.Graph.Tensors {
+		n += len(t.Raw)
+	}
+	return max(n, int(m.Size))
 }
 
 // bind turns inputs into tensors of the graph.

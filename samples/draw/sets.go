@@ -32,16 +32,16 @@ type split struct {
 var sets = map[string]dataSet{
 	"retail": {
 		name:    "retail",
-		classes: goodsNames,
-		splits:  []split{{"train", 40}, {"val", 12}, {"test", 30}},
-		quality: [2]int{78, 90},
+		classes: targets,
+		splits:  []split{{"train", 48}, {"val", 10}, {"test", 25}},
+		quality: [2]int{68, 82},
 		draw:    drawShelf,
 	},
 	"microscopy": {
 		name:    "microscopy",
 		classes: leukocytes,
-		splits:  []split{{"train", 60}, {"val", 18}, {"test", 48}},
-		quality: [2]int{84, 92},
+		splits:  []split{{"train", 60}, {"val", 14}, {"test", 36}},
+		quality: [2]int{70, 84},
 		draw:    drawSmear,
 	},
 }

@@ -5,17 +5,22 @@ import (
 	"math"
 )
 
-// goods are the classes of the retail set: how each is drawn, and how wide it
-// is against its height.
+// goods are the products: how each is drawn, and whether it is round, so that
+// it may lie in any way.
 var goods = map[string]struct {
 	draw  func(*canvas, dice, pose)
 	round bool
 }{
+	"lemon": {drawLemon, true}, "tomato": {drawTomato, true},
 	"apple": {drawApple, true}, "bottle": {drawBottle, false}, "box": {drawBox, false}, "can": {drawCan, false},
 	"carton": {drawCarton, false}, "jar": {drawJar, false}, "orange": {drawOrange, true}, "pouch": {drawPouch, false},
 }
 
-var goodsNames = []string{"apple", "bottle", "box", "can", "carton", "jar", "orange", "pouch"}
+// targets are the classes; bystanders may be anything a shop sells.
+var (
+	targets    = []string{"apple", "bottle", "box", "can", "lemon", "orange", "pouch", "tomato"}
+	bystanders = append([]string{"carton", "jar", "carton", "jar"}, targets...)
+)
 
 // drawShelf is a photograph taken in a shop: the class is the product in the
 // middle; others stand behind it, beside it and sometimes before it.
@@ -23,39 +28,39 @@ func drawShelf(d dice, class string) image.Image {
 	c := newCanvas(backdrop(d))
 	n := float64(c.n)
 	board := n * d.in(.74, .92) // where things stand
-	for range d.between(0, 5) { // the row behind
+	for range d.between(0, 3) { // the row behind
 		x := d.in(-.1, 1.1) * n
 		h := n * d.in(.16, .3)
-		stand(c, d, pick(d, goodsNames...), x, board-n*d.in(.02, .06), h, d.around(0, .03))
+		stand(c, d, pick(d, bystanders...), x, board-n*d.in(.02, .06), h, d.around(0, .03))
 	}
-	gloom := d.in(.6, 1)
+	gloom := d.in(.5, .9)
 	c.shade(func(_, _ float64) rgb { return grey(gloom) })
 	drawBoard(c, d, board)
 	for _, s := range []float64{-1, 1} { // neighbours in the same row
-		if d.chance(.55) {
-			stand(c, d, pick(d, goodsNames...), n*(.5+s*d.in(.44, .6)), board+n*d.in(-.02, .04), n*d.in(.2, .36), d.around(0, .04))
+		if d.chance(.4) {
+			stand(c, d, pick(d, bystanders...), n*(.5+s*d.in(.44, .6)), board+n*d.in(-.02, .04), n*d.in(.2, .36), d.around(0, .04))
 		}
 	}
-	h := n * d.in(.26, .42)
-	angle := d.around(0, .12)
-	if d.chance(.1) {
+	h := n * d.in(.33, .44)
+	angle := d.around(0, .09)
+	if d.chance(.07) {
 		angle += pick(d, -1.0, 1) * d.in(.3, 1.3) // tipped over
 	}
 	stand(c, d, class, n*(.5+d.around(0, .06)), min(board+n*d.in(-.02, .08), n*.98), h, angle)
-	if d.chance(.3) { // something cut off in front
+	if d.chance(.18) { // something cut off in front
 		s := pick(d, -1.0, 1)
-		stand(c, d, pick(d, goodsNames...), n*(.5+s*d.in(.46, .56)), n*d.in(1.02, 1.2), n*d.in(.2, .34), d.around(0, .1))
+		stand(c, d, pick(d, bystanders...), n*(.5+s*d.in(.46, .56)), n*d.in(1.02, 1.2), n*d.in(.2, .34), d.around(0, .1))
 	}
 	if d.chance(.4) {
 		priceTag(c, d, n*d.in(.05, .75), min(board+n*d.in(.02, .1), n*.9))
 	}
 	lamp(c, d)
 	cam := camera{
-		gain:  rgb{d.around(1, .09), d.around(1, .05), d.around(1, .09)}.times(d.in(.85, 1.3)),
-		gamma: d.in(.8, 1.25), contrast: d.in(.75, 1.12), focus: max(0, d.around(.3, .4)), noise: d.in(1, 9),
+		gain:  rgb{d.around(1, .06), d.around(1, .03), d.around(1, .06)}.times(d.in(.9, 1.25)),
+		gamma: d.in(.85, 1.15), contrast: d.in(.82, 1.1), focus: max(0, d.around(.2, .35)), noise: d.in(.5, 5),
 	}
-	if d.chance(.15) {
-		cam.motion = d.in(1, 3)
+	if d.chance(.08) {
+		cam.motion = d.in(1, 2.5)
 	}
 	return cam.shoot(c, d)
 }
@@ -149,7 +154,7 @@ func priceTag(c *canvas, d dice, x, y float64) {
 func lamp(c *canvas, d dice) {
 	a, slope := d.in(0, 2*math.Pi), d.in(0, .5)
 	cx, cy, spot := d.in(0, 1), d.in(-.2, .6), d.in(0, .5)
-	warm := rgb{1 + d.around(0, .08), 1, 1 + d.around(0, .1)}
+	warm := rgb{1 + d.around(0, .05), 1, 1 + d.around(0, .07)}
 	cos, sin := math.Cos(a), math.Sin(a)
 	c.shade(func(x, y float64) rgb {
 		r2 := (x-cx)*(x-cx) + (y-cy)*(y-cy)

@@ -72,7 +72,7 @@ func drawSmear(d dice, class string) image.Image {
 	})
 	cam := camera{
 		gain: rgb{d.around(1, .05), d.around(1, .035), d.around(1, .05)}, gamma: d.in(.88, 1.15), contrast: d.in(.8, 1.12),
-		focus: max(0, d.around(.45, .45)), noise: d.in(1, 7),
+		focus: max(0, d.around(.45, .45)), noise: d.in(.5, 4.5),
 	}
 	return cam.shoot(c, d)
 }

@@ -23,6 +23,9 @@ func (g *Graph) host(n *ir.Node) {
 		detached = detached && (out == "" || kindOf(g.IR.Types[out].DType) == buffer.I64)
 	}
 	g.hostNode(n, detached)
+	if !detached {
+		g.Hosted = append(g.Hosted, n)
+	}
 }
 
 // hostNode is host; detached lets it cut the gradient without a word.

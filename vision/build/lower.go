@@ -1,6 +1,7 @@
 package build
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -24,7 +25,16 @@ type Options struct {
 }
 
 // Build makes the expression graph.
+//
+// It refuses graphs that no machine could run, so that a hostile file costs an
+// error and not memory: more than [MaxNodes] nodes, a value of more than
+// [MaxElements] elements.
 func (n *Net) Build(o Options) (g *Graph, err error) {
+	defer func() { // last defence: every check before this should have caught it
+		if r := recover(); r != nil {
+			err = fmt.Errorf("build: %w: %v", ErrInternal, r)
+		}
+	}()
 	defer ops.Recover(&err)
 	plan, err := n.plan(o.Batch)
 	if err != nil {
@@ -53,6 +63,9 @@ func (n *Net) Build(o Options) (g *Graph, err error) {
 		return nil, err
 	}
 	if err := g.unsupported(wanted); err != nil {
+		return nil, err
+	}
+	if err := g.tooLarge(wanted); err != nil {
 		return nil, err
 	}
 	for _, node := range wanted {
@@ -163,6 +176,30 @@ func (g *Graph) unsupported(nodes []*ir.Node) error {
 	}
 	if missing != nil {
 		return &eval.UnsupportedError{Ops: missing}
+	}
+	return nil
+}
+
+// Limits on a graph: gorgonia's own work grows with the square of the nodes.
+const (
+	MaxNodes    = 20000
+	MaxElements = 1 << 30
+)
+
+// ErrInternal marks an error that is vislora's fault, not the file's.
+var ErrInternal = errors.New("internal error")
+
+// tooLarge checks the limits before anything is made.
+func (g *Graph) tooLarge(nodes []*ir.Node) error {
+	if len(nodes) > MaxNodes {
+		return fmt.Errorf("build: the model has %d nodes after folding, more than the limit of %d", len(nodes), MaxNodes)
+	}
+	for _, n := range nodes {
+		for _, out := range n.Outputs {
+			if t := g.IR.Types[out]; t.Static() && t.Len() > MaxElements {
+				return fmt.Errorf("build: node %s (%s) makes %d values %v, more than the limit of %d", nodeName(n), n.Op, t.Len(), t.Dims, MaxElements)
+			}
+		}
 	}
 	return nil
 }

@@ -159,7 +159,10 @@ type Graph struct {
 	Memory map[*ops.Node]*buffer.Buffer
 	// Tail are the nodes, in order, whose shapes depend on what is in the
 	// picture (behind NonMaxSuppression and the like): see [Runner].
-	Tail      []*ir.Node
+	Tail []*ir.Node
+	// Hosted are the nodes of the program that run on the host evaluator and
+	// cut a gradient that floats would have.
+	Hosted    []*ir.Node
 	net       *Net
 	vals      map[string]val
 	late      map[string]bool // values of the tail

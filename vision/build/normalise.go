@@ -94,6 +94,10 @@ func lowerLpNorm(g *Graph, n *ir.Node) {
 func lowerLRN(g *Graph, n *ir.Node) {
 	x := g.axisLast(g.val(n.In(0)), 1)
 	size, c := n.Attrs.Int("size", 1), last(x.node)
+	if size < 1 || size*c > maxAxis {
+		g.host(n)
+		return
+	}
 	window := make([][]ops.Tap, c)
 	for i := range window {
 		for k := max(0, i-(size-1)/2); k <= min(c-1, i+size/2); k++ {

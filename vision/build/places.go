@@ -188,15 +188,19 @@ func lowerTrilu(g *Graph, n *ir.Node) {
 	x := g.val(n.In(0))
 	rank := len(x.dims)
 	rows, cols := x.dims[rank-2], x.dims[rank-1]
+	if rows*cols > 1<<24 {
+		g.host(n)
+		return
+	}
 	upper := n.Attrs.Int("upper", 1) != 0
-	mask := make([]int64, length(x.dims))
+	mask := make([]int64, rows*cols)
 	for i := range mask {
-		r, c := i/cols%rows, i%cols
+		r, c := i/cols, i%cols
 		if upper && c-r >= k || !upper && c-r <= k {
 			mask[i] = 1
 		}
 	}
-	m := g.integers(n.Outputs[0]+"::triangle", mask, x.dims...)
+	m := g.Expand(g.integers(n.Outputs[0]+"::triangle", mask, rows, cols), x.dims...)
 	g.set(n, natural(g.Select(m, g.nat(x), nil)))
 }
 

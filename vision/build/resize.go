@@ -34,6 +34,9 @@ func lowerResize(g *Graph, n *ir.Node) {
 	g.set(n, with(node, perm))
 }
 
+// maxAxis bounds the axes that get a matrix of taps.
+const maxAxis = 1 << 20
+
 // resizing is what a Resize node asks for, per logical axis.
 type resizing struct {
 	out                      []int
@@ -95,6 +98,9 @@ func (g *Graph) resizing(n *ir.Node, in []int) (r resizing, ok bool) {
 
 // taps is the matrix of one axis of length n.
 func (r resizing) taps(axis, n int) ([][]ops.Tap, bool) {
+	if r.out[axis] > maxAxis || n > maxAxis {
+		return nil, false
+	}
 	taps := make([][]ops.Tap, r.out[axis])
 	for i := range taps {
 		x, inside, ok := r.source(axis, n, i)

@@ -81,13 +81,10 @@ func (r *Runner) reads() []string {
 // Run computes the outputs for the given inputs.
 func (r *Runner) Run(in map[string]*ir.Tensor) (map[string]*ir.Tensor, error) {
 	values := map[string]*ir.Tensor{}
-	for name, leaf := range r.g.Inputs {
-		t := in[name]
-		v := r.g.vals[name]
-		if t == nil || !slices.Equal(atLeastOne(t.Dims), atLeastOne(v.dims)) {
-			return nil, fmt.Errorf("input %q: the network was planned for shape %v, given %v", name, v.dims, dimsOf(t))
+	for name := range r.g.Inputs {
+		if err := r.g.Load(name, in[name]); err != nil {
+			return nil, err
 		}
-		fromTensor(r.g.Memory[leaf], permuted(t, v.perm))
 	}
 	if r.exec != nil {
 		if err := r.exec.RunAll(); err != nil {
@@ -129,6 +126,16 @@ func (r *Runner) Close() {
 	if r.exec != nil {
 		r.exec.Close()
 	}
+}
+
+// Load copies a tensor, as the file has it, into the memory of an input.
+func (g *Graph) Load(name string, t *ir.Tensor) error {
+	v := g.vals[name]
+	if t == nil || !slices.Equal(atLeastOne(t.Dims), atLeastOne(v.dims)) {
+		return fmt.Errorf("input %q: the network was planned for shape %v, given %v", name, v.dims, dimsOf(t))
+	}
+	fromTensor(g.Memory[g.Inputs[name]], permuted(t, v.perm))
+	return nil
 }
 
 func dimsOf(t *ir.Tensor) any {

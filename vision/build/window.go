@@ -209,6 +209,10 @@ func lowerPad(g *Graph, n *ir.Node) {
 			continue
 		}
 		length := ops.Shape(node)[j]
+		if length+a+b > maxAxis {
+			g.host(n)
+			return
+		}
 		taps := make([][]ops.Tap, b+length+a)
 		for i := range taps {
 			taps[i] = []ops.Tap{{At: mirrored(mode, i-b, length), Weight: 1}}

@@ -89,5 +89,3 @@ func (d *DataCheck) String() string {
 	}
 	return b.String()
 }
-
-func drawCheck(CheckConfig, *datasets.Dataset) ([]string, error) { return nil, nil }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -22,53 +23,84 @@ import (
 // tensors to the last bit, the optimiser, the moving average, and where it was.
 const StateFile = "train_state.safetensors"
 
+// timesFile holds the wall-clock times of a run. They stand apart, so that the
+// state's bytes depend on the run's settings alone.
+const timesFile = "train_times.json"
+
 // place is where a run stood when its state was written.
 type place struct {
 	Epoch    int       `json:"epoch"` // epochs finished
 	Step     int       `json:"step"`  // batches of the next epoch done
 	Updates  int       `json:"updates"`
+	Pending  int       `json:"pending"` // batches whose gradients wait for an update
 	LossSum  float64   `json:"loss_sum"`
 	Images   int       `json:"images"`
-	Best     float64   `json:"best"`
-	BestLoss float64   `json:"best_loss"`
-	BestAt   int       `json:"best_epoch"`
-	Seconds  float64   `json:"seconds"`
+	First    float64   `json:"first_loss"` // of the run, against which divergence is judged
+	Best     undefined `json:"best"`
+	BestLoss undefined `json:"best_loss"`
+	BestAt   int       `json:"best_epoch"` // 0: none yet
 	Rows     []Row     `json:"rows"`
-	Pending  []float64 `json:"pending,omitempty"`
+	Seconds  float64   `json:"-"`
+}
+
+// undefined is a number that may not be one; in JSON it is null then.
+type undefined float64
+
+// MarshalJSON writes null for what is not finite.
+func (u undefined) MarshalJSON() ([]byte, error) {
+	if v := float64(u); !math.IsNaN(v) && !math.IsInf(v, 0) {
+		return json.Marshal(v)
+	}
+	return []byte("null"), nil
+}
+
+// UnmarshalJSON reads null as NaN.
+func (u *undefined) UnmarshalJSON(b []byte) error {
+	v := math.NaN()
+	if string(b) != "null" {
+		if err := json.Unmarshal(b, &v); err != nil {
+			return err
+		}
+	}
+	*u = undefined(v)
+	return nil
+}
+
+// better reports whether an epoch beats the best so far. Without a validation
+// split every epoch does.
+func (p *place) better(r Row) bool {
+	best := float64(p.Best)
+	return p.BestAt == 0 || math.IsNaN(r.Top1) || math.IsNaN(best) || r.Top1 > best || r.Top1 == best && r.ValLoss < float64(p.BestLoss)
+}
+
+// times is timesFile.
+type times struct {
+	Seconds float64   `json:"seconds"`
+	Epochs  []float64 `json:"epochs"` // seconds from the start to each epoch's end
 }
 
 // Row is one epoch of results.csv.
 type Row struct {
-	Epoch                              int     `json:"epoch"`
-	Time                               float64 `json:"time"`
+	Epoch                              int
+	Time                               float64 // seconds since the start; kept in timesFile
 	TrainLoss, Top1, Top5, ValLoss, LR float64
 }
 
-// MarshalJSON writes undefined numbers (an epoch without validation) as null.
+// MarshalJSON writes undefined numbers (an epoch without validation) as null,
+// and no time.
 func (r Row) MarshalJSON() ([]byte, error) {
-	num := func(v float64) *float64 {
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return nil
-		}
-		return &v
-	}
-	return json.Marshal(map[string]any{"epoch": r.Epoch, "time": r.Time, "train/loss": num(r.TrainLoss), "metrics/accuracy_top1": num(r.Top1),
-		"metrics/accuracy_top5": num(r.Top5), "val/loss": num(r.ValLoss), "lr/pg0": num(r.LR)})
+	return json.Marshal(map[string]undefined{"epoch": undefined(r.Epoch), "train/loss": undefined(r.TrainLoss), "metrics/accuracy_top1": undefined(r.Top1),
+		"metrics/accuracy_top5": undefined(r.Top5), "val/loss": undefined(r.ValLoss), "lr/pg0": undefined(r.LR)})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
 func (r *Row) UnmarshalJSON(b []byte) error {
-	var m map[string]*float64
+	var m map[string]undefined
 	if err := json.Unmarshal(b, &m); err != nil {
 		return err
 	}
-	num := func(key string) float64 {
-		if m[key] == nil {
-			return math.NaN()
-		}
-		return *m[key]
-	}
-	*r = Row{int(num("epoch")), num("time"), num("train/loss"), num("metrics/accuracy_top1"), num("metrics/accuracy_top5"), num("val/loss"), num("lr/pg0")}
+	num := func(key string) float64 { return float64(m[key]) }
+	*r = Row{Epoch: int(num("epoch")), TrainLoss: num("train/loss"), Top1: num("metrics/accuracy_top1"), Top5: num("metrics/accuracy_top5"), ValLoss: num("val/loss"), LR: num("lr/pg0")}
 	return nil
 }
 
@@ -76,6 +108,11 @@ func (r *Row) UnmarshalJSON(b []byte) error {
 // renamed, and its predecessor removed only then.
 func writeWeights(dir string, write func(tmp string) error) (err error) {
 	tmp, old := dir+".new", dir+".old"
+	if weightsDir(dir) == old { // left by a crash: the only copy there is
+		if err := os.Rename(old, dir); err != nil {
+			return err
+		}
+	}
 	for _, d := range []string{tmp, old} {
 		if err := os.RemoveAll(d); err != nil {
 			return err
@@ -127,7 +164,7 @@ func (n *Network) saveAdapter(dir string, base lora.BaseModel, task vision.Task,
 	if err := n.Adapter.Save(dir); err != nil {
 		return err
 	}
-	rt := lora.Runtime{Format: lora.RuntimeFormat, Task: string(task), BaseModel: base, Sites: map[string]lora.SiteTensors{}, Classes: n.Classes, Decoder: cv.DecoderName()}
+	rt := lora.Runtime{Format: lora.RuntimeFormat, Task: string(task), BaseModel: base, Sites: map[string]lora.SiteTensors{}, Classes: n.Classes, MultiLabel: n.MultiLabel, BatchNorm: n.options.KeepBatchNorm, Decoder: cv.DecoderName()}
 	if n.Plan != nil {
 		for _, s := range n.Plan.Sites {
 			rt.Sites[s.Site.Path] = n.siteTensors(s)
@@ -159,8 +196,18 @@ func (n *Network) siteTensors(s lora.Spec) lora.SiteTensors {
 	return st
 }
 
+// training is what a checkpoint restores: the same tensors in the same order
+// as when it was written.
+type training struct {
+	params []optim.Param
+	opt    optim.Optimizer
+	ema    *optim.EMA // nil: none
+	// origin says what the run was started on; a resumed run must have the same.
+	origin map[string]string
+}
+
 // saveState writes the training state.
-func saveState(dir string, p place, params []optim.Param, opt optim.Optimizer, ema *optim.EMA) error {
+func (t *training) saveState(dir string, p place) error {
 	f := &safetensors.File{Tensors: map[string]safetensors.Tensor{}, Metadata: map[string]string{}}
 	add := func(name string, v []float32) {
 		b := make([]byte, 4*len(v))
@@ -169,52 +216,75 @@ func saveState(dir string, p place, params []optim.Param, opt optim.Optimizer, e
 		}
 		f.Tensors[name] = safetensors.Tensor{DType: safetensors.F32, Shape: []int{len(v)}, Data: b}
 	}
-	for _, q := range params {
+	for _, q := range t.params {
 		add("param/"+q.Name, q.Value)
-	}
-	s := opt.State()
-	f.Metadata["optimizer_step"] = fmt.Sprint(s.Step)
-	for _, t := range s.Tensors {
-		add("optimizer/"+t.Name, t.Values)
-	}
-	if ema != nil {
-		s := ema.State()
-		f.Metadata["ema_step"] = fmt.Sprint(s.Step)
-		for _, t := range s.Tensors {
-			add("ema/"+t.Name, t.Values)
+		if p.Pending > 0 {
+			add("grad/"+q.Name, q.Grad)
 		}
 	}
+	s := t.opt.State()
+	f.Metadata["optimizer_step"] = fmt.Sprint(s.Step)
+	for _, v := range s.Tensors {
+		add("optimizer/"+v.Name, v.Values)
+	}
+	if t.ema != nil {
+		s := t.ema.State()
+		f.Metadata["ema_step"] = fmt.Sprint(s.Step)
+		for _, v := range s.Tensors {
+			add("ema/"+v.Name, v.Values)
+		}
+	}
+	maps.Copy(f.Metadata, t.origin)
 	b, err := json.Marshal(p)
 	if err != nil {
 		return err
 	}
 	f.Metadata["place"] = string(b)
-	return safetensors.Write(filepath.Join(dir, StateFile), f)
+	if err := safetensors.Write(filepath.Join(dir, StateFile), f); err != nil {
+		return err
+	}
+	w := times{Seconds: p.Seconds}
+	for _, r := range p.Rows {
+		w.Epochs = append(w.Epochs, r.Time)
+	}
+	if b, err = json.Marshal(w); err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(dir, timesFile), append(b, '\n'))
 }
 
-// loadState restores what saveState wrote into the same parameters.
-func loadState(dir string, params []optim.Param, opt optim.Optimizer, ema *optim.EMA) (p place, err error) {
+// loadState restores what saveState wrote into the same parameters. changed is
+// asked first, with what the run was started on.
+func (t *training) loadState(dir string, changed func(origin map[string]string) error) (p place, err error) {
 	path := filepath.Join(dir, StateFile)
 	f, err := safetensors.Read(path)
 	if err != nil {
+		return p, err
+	}
+	if err := changed(f.Metadata); err != nil {
 		return p, err
 	}
 	if err := json.Unmarshal([]byte(f.Metadata["place"]), &p); err != nil {
 		return p, fmt.Errorf("read %s: where it stood: %w", path, err)
 	}
 	get := func(name string, dst []float32) error {
-		t, ok := f.Tensors[name]
-		if !ok || len(t.Data) != 4*len(dst) {
+		v, ok := f.Tensors[name]
+		if !ok || len(v.Data) != 4*len(dst) {
 			return fmt.Errorf("read %s: tensor %q is missing or has another size: the run was started with other settings", path, name)
 		}
 		for i := range dst {
-			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:]))
+			dst[i] = math.Float32frombits(binary.LittleEndian.Uint32(v.Data[4*i:]))
 		}
 		return nil
 	}
-	for _, q := range params {
+	for _, q := range t.params {
 		if err := get("param/"+q.Name, q.Value); err != nil {
 			return p, err
+		}
+		if p.Pending > 0 {
+			if err := get("grad/"+q.Name, q.Grad); err != nil {
+				return p, err
+			}
 		}
 	}
 	restore := func(kind string, s optim.State, load func(optim.State) error) error {
@@ -222,20 +292,30 @@ func loadState(dir string, params []optim.Param, opt optim.Optimizer, ema *optim
 			return fmt.Errorf("read %s: the %s's step: %w", path, kind, err)
 		}
 		tensors := make([]optim.Tensor, len(s.Tensors))
-		for i, t := range s.Tensors {
-			tensors[i] = optim.Tensor{Name: t.Name, Values: make([]float32, len(t.Values))}
-			if err := get(kind+"/"+t.Name, tensors[i].Values); err != nil {
+		for i, v := range s.Tensors {
+			tensors[i] = optim.Tensor{Name: v.Name, Values: make([]float32, len(v.Values))}
+			if err := get(kind+"/"+v.Name, tensors[i].Values); err != nil {
 				return err
 			}
 		}
 		s.Tensors = tensors
 		return load(s)
 	}
-	if err := restore("optimizer", opt.State(), opt.Load); err != nil {
+	if err := restore("optimizer", t.opt.State(), t.opt.Load); err != nil {
 		return p, err
 	}
-	if ema != nil {
-		return p, restore("ema", ema.State(), ema.Load)
+	if t.ema != nil {
+		if err := restore("ema", t.ema.State(), t.ema.Load); err != nil {
+			return p, err
+		}
+	}
+	// Times are for people: a run goes on without them.
+	var w times
+	if b, err := os.ReadFile(filepath.Join(dir, timesFile)); err == nil && json.Unmarshal(b, &w) == nil {
+		p.Seconds = w.Seconds
+		for i := range min(len(p.Rows), len(w.Epochs)) {
+			p.Rows[i].Time = w.Epochs[i]
+		}
 	}
 	return p, nil
 }

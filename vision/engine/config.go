@@ -44,7 +44,7 @@ type TrainConfig struct {
 	Data  string `yaml:"data"`  // folder, see docs/format/imagefolder.md
 	Mode  string `yaml:"mode"`  // lora (default), linear-probe or full
 
-	Epochs     int `yaml:"epochs"`     // default 20
+	Epochs     int `yaml:"epochs"`     // default 10
 	Batch      int `yaml:"batch"`      // default 16
 	Accumulate int `yaml:"accumulate"` // batches per optimiser step, default 1
 	ImgSz      int `yaml:"imgsz"`      // default: the model's
@@ -88,6 +88,8 @@ type TrainConfig struct {
 	// Hooks. All may be nil.
 	Log      func(format string, args ...any) `yaml:"-"`
 	Progress func(Progress)                   `yaml:"-"`
+
+	plain bool // no plots and report, for tests of what comes before them
 }
 
 // Progress tells how far a run is.
@@ -101,7 +103,7 @@ type Progress struct {
 
 // DefaultTrainConfig holds the defaults.
 func DefaultTrainConfig() TrainConfig {
-	return TrainConfig{Task: string(vision.Classify), Mode: ModeLoRA, Epochs: 20, Batch: 16, Accumulate: 1, Optimizer: "adamw", CosLR: true, Warmup: 0.1,
+	return TrainConfig{Task: string(vision.Classify), Mode: ModeLoRA, Epochs: 10, Batch: 16, Accumulate: 1, Optimizer: "adamw", CosLR: true, Warmup: 0.1,
 		WeightDecay: 0.01, Momentum: 0.9, LoRAPlus: 1, Augment: true, Aug: transform.DefaultAugment(), Fraction: 1, ValShare: 0.2, Name: "train", LoRA: lora.DefaultConfig()}
 }
 

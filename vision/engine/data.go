@@ -23,6 +23,49 @@ func openData(path string, classes []string, o imagefolder.Options) (*datasets.D
 	return d, nil
 }
 
+// openTrainingData reads the data of a run. kept are the classes that the model
+// already tells apart: if they are the data's, in whatever order, the data is
+// read in the model's order and kept comes back; otherwise it is nil.
+func openTrainingData(c *TrainConfig, kept []string) (*datasets.Dataset, []string, error) {
+	o := imagefolder.Options{Seed: c.Seed, Fraction: c.Fraction, Val: splitShare(c.ValShare)}
+	d, err := openData(c.Data, nil, o)
+	if err != nil || kept == nil {
+		return d, nil, err
+	}
+	sorted, found := slices.Sorted(slices.Values(kept)), slices.Sorted(slices.Values(d.Classes))
+	if !slices.Equal(sorted, found) {
+		return d, nil, nil
+	}
+	if !slices.Equal(kept, d.Classes) {
+		d, err = openData(c.Data, kept, o)
+	}
+	return d, kept, err
+}
+
+// splitShare is the share of an automatic split for a reader that takes 0 for
+// its default.
+func splitShare(v float64) float64 {
+	if v == 0 {
+		return -1
+	}
+	return v
+}
+
+// checkLoss refuses settings that the data's kind of labels has no use for.
+func (r *run) checkLoss() error {
+	c := &r.c
+	mixes := c.MixUp > 0 || c.CutMix > 0
+	switch {
+	case r.data.MultiLabel && mixes:
+		return fmt.Errorf("mixup and cutmix are for single-label data, %s is multi-label: leave them out", c.Data)
+	case r.data.MultiLabel && c.LabelSmoothing > 0:
+		return fmt.Errorf("label_smoothing is for single-label data, %s is multi-label: leave it out", c.Data)
+	case mixes && c.ClassWeights != "":
+		return fmt.Errorf("class_weights %s does not go with mixup and cutmix, whose images have two classes: use sampler balanced", c.ClassWeights)
+	}
+	return nil
+}
+
 // toInput makes the network's input of a batch that the loader delivered:
 // (N, H, W, 3) as it is, or its luma where the model takes one channel (weights
 // of ITU-R BT.601).

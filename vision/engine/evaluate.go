@@ -47,7 +47,7 @@ func (e *evaluator) logits(ctx context.Context, samples []datasets.Sample) (*sco
 	if err != nil {
 		return nil, err
 	}
-	loader, err := datasets.NewLoader(datasets.LoaderConfig{Samples: samples, Pipeline: pipe, Batch: e.batch, Workers: e.workers, Cache: e.cache})
+	loader, err := datasets.NewLoader(datasets.LoaderConfig{Samples: samples, Pipeline: pipe, Batch: max(1, min(e.batch, len(samples))), Workers: e.workers, Cache: e.cache})
 	if err != nil {
 		return nil, err
 	}
@@ -101,19 +101,9 @@ func firstReason(s []datasets.Skipped) string {
 // not nil.
 func (s *scores) score(names []string, multi bool, boot metric.Bootstrap) (*metric.Classification, *metric.MultiLabel, error) {
 	if multi {
-		p := metric.MultiLabelPredictions{Names: names, Logits: s.Logits, Targets: make([]bool, len(s.Samples)*len(names))}
-		for i, sm := range s.Samples {
-			for _, c := range sm.Labels {
-				p.Targets[i*len(names)+c] = true
-			}
-		}
-		m, err := metric.ClassifyMultiLabel(p, boot)
+		m, err := metric.ClassifyMultiLabel(s.multiLabel(names), boot)
 		return nil, m, err
 	}
-	p := metric.Predictions{Names: names, Logits: s.Logits}
-	for _, sm := range s.Samples {
-		p.Labels = append(p.Labels, sm.Label)
-	}
-	m, err := metric.Classify(p, boot)
+	m, err := metric.Classify(s.predictions(names), boot)
 	return m, nil, err
 }

@@ -2,19 +2,16 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 
-	"github.com/vislora/vislora/datasets"
-	"github.com/vislora/vislora/datasets/imagefolder"
+	"github.com/vislora/vislora/internal/onnx"
 	"github.com/vislora/vislora/internal/onnx/ir"
 	"github.com/vislora/vislora/internal/ort"
-
-	"github.com/vislora/vislora/vision/transform"
 )
 
 // ExportConfig says what to write.
@@ -22,8 +19,12 @@ type ExportConfig struct {
 	Weights, Model string
 	Format         string // onnx (default) or peft
 	Out            string
+	// EmbedPreprocessing makes the input uint8 (N, H, W, 3), RGB of any size,
+	// and puts the preprocessing into the graph; onnx only.
+	EmbedPreprocessing bool
 	// Verify runs the file in ONNX Runtime on so many images and compares. The
-	// images come from Data; without it they are noise.
+	// images come from Data; without it they are noise. A file with embedded
+	// preprocessing is given the decoded pixels.
 	Verify  int
 	Data    string
 	Split   string
@@ -33,11 +34,13 @@ type ExportConfig struct {
 
 // Exported is what Export did.
 type Exported struct {
-	Out    string        `json:"out"`
-	Format string        `json:"format"`
-	Bytes  int64         `json:"bytes"`
-	Merged *Merged       `json:"merged,omitempty"`
-	Verify *Verification `json:"verify,omitempty"`
+	Out    string  `json:"out"`
+	Format string  `json:"format"`
+	Bytes  int64   `json:"bytes"`
+	Merged *Merged `json:"merged,omitempty"`
+	// Preprocess is what was embedded, nil without --embed-preprocessing.
+	Preprocess *EmbeddedPreprocess `json:"preprocess,omitempty"`
+	Verify     *Verification       `json:"verify,omitempty"`
 }
 
 // Verification compares the exported file in ONNX Runtime with the network.
@@ -51,8 +54,13 @@ type Verification struct {
 	SameTop1 int     `json:"same_top1"`
 }
 
-// Tolerance is the largest accepted Verification.Relative of float32 models.
-const Tolerance = 1e-4
+// Tolerance is the largest accepted Verification.Relative of float32 models,
+// CoarseTolerance that of float16 models, whose own weights are rounded, and of
+// files that prepare the pictures themselves.
+const (
+	Tolerance       = 1e-4
+	CoarseTolerance = 1e-2
+)
 
 // Export merges an adapter into its base model, or copies it as a PEFT folder.
 func Export(ctx context.Context, c ExportConfig) (*Exported, error) {
@@ -68,6 +76,9 @@ func Export(ctx context.Context, c ExportConfig) (*Exported, error) {
 	case "", "onnx":
 		return l.exportONNX(ctx, c)
 	case "peft":
+		if c.EmbedPreprocessing {
+			return nil, errors.New("an adapter has no graph to embed the preprocessing in: use --format onnx with --embed-preprocessing")
+		}
 		return l.exportPEFT(c)
 	}
 	return nil, fmt.Errorf("format %q: use onnx or peft", c.Format)
@@ -98,6 +109,9 @@ func (l *Loaded) metadata() map[string]any {
 	if l.Classes != nil {
 		m[MetaClasses] = l.Classes
 	}
+	if l.MultiLabel {
+		m[MetaMultiLabel] = "true"
+	}
 	return m
 }
 
@@ -107,22 +121,25 @@ func (l *Loaded) exportONNX(ctx context.Context, c ExportConfig) (*Exported, err
 		return nil, errors.Join(err, fmt.Errorf("--out %s is the base model itself: choose another name", c.Out))
 	}
 	var err error
-	if out.Merged, err = l.WriteMerged(c.Out, l.metadata()); err != nil {
+	if out.Merged, out.Preprocess, err = l.writeONNX(c); err != nil {
 		return nil, err
 	}
 	if st, err := os.Stat(c.Out); err == nil {
 		out.Bytes = st.Size()
 	}
 	if c.Verify > 0 {
-		if out.Verify, err = l.verify(ctx, c); err != nil {
+		if out.Verify, err = l.verify(ctx, c, out.Preprocess); err != nil {
 			return out, fmt.Errorf("verify %s: %w", c.Out, err)
 		}
 		tol := Tolerance
-		if l.fileFloat() == ir.Float16 {
-			tol = 1e-2 // the file's own weights are rounded to 16 bits
+		if l.fileFloat() == ir.Float16 || out.Preprocess != nil {
+			tol = CoarseTolerance
 		}
 		if !(out.Verify.Relative <= tol) {
 			return out, fmt.Errorf("verify %s: ONNX Runtime differs by %.2g of the logits' range, more than %.0e", c.Out, out.Verify.Relative, tol)
+		}
+		if v := out.Verify; out.Preprocess != nil && v.SameTop1 < v.Images {
+			return out, fmt.Errorf("verify %s: ONNX Runtime gives another class on %d of %d images", c.Out, v.Images-v.SameTop1, v.Images)
 		}
 	}
 	return out, nil
@@ -141,8 +158,14 @@ func sameFile(a, b string) (bool, error) {
 }
 
 // verify runs the exported file in ONNX Runtime.
-func (l *Loaded) verify(ctx context.Context, c ExportConfig) (*Verification, error) {
-	x, n, err := l.verifyImages(ctx, c)
+func (l *Loaded) verify(ctx context.Context, c ExportConfig, embedded *EmbeddedPreprocess) (*Verification, error) {
+	source := l.verifyInputs
+	if embedded != nil {
+		source = func(ctx context.Context, c ExportConfig) (func(int) (verifyCase, error), int, error) {
+			return l.verifyPixels(c, embedded.Input)
+		}
+	}
+	cases, n, err := source(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -167,17 +190,17 @@ func (l *Loaded) verify(ctx context.Context, c ExportConfig) (*Verification, err
 		return nil, err
 	}
 	v := &Verification{Runtime: "ONNX Runtime " + version, Images: n}
-	per := len(x) / n
-	h, w, ch := l.Height, l.Width, l.Picture.Channels
 	for i := range n {
-		pic := x[i*per : (i+1)*per]
-		load(set, pic, l.picture)
+		vc, err := cases(i)
+		if err != nil {
+			return nil, err
+		}
+		load(set, vc.input, l.picture)
 		if _, err := run.step(set); err != nil {
 			return nil, err
 		}
 		ours := set.output(0, nil)
-		feed := l.feed(pic, h, w, ch)
-		outs, err := rt.Run(map[string]*ir.Tensor{l.Picture.Name: feed})
+		outs, err := rt.Run(vc.feed)
 		if err != nil {
 			return nil, err
 		}
@@ -205,6 +228,37 @@ func (l *Loaded) verify(ctx context.Context, c ExportConfig) (*Verification, err
 	}
 	v.Relative = v.MaxDiff / math.Max(v.Range, math.SmallestNonzeroFloat64)
 	return v, nil
+}
+
+// writeONNX merges, embeds and writes. The preprocessing that the file ends up
+// with inside is nil when there is none.
+func (l *Loaded) writeONNX(c ExportConfig) (*Merged, *EmbeddedPreprocess, error) {
+	meta := l.metadata()
+	has, err := embeddedIn(l.Model)
+	if err != nil {
+		return nil, nil, err
+	}
+	if has != nil { // the base model prepares pictures itself, and goes on so
+		if has.Preprocess != l.Pre {
+			return nil, nil, fmt.Errorf("%s has another preprocessing embedded (%s) than the one in use (%s): export from the model without it", l.Model.Path, describePreprocess(has.Preprocess), describePreprocess(l.Pre))
+		}
+		meta[MetaPreprocess] = has
+	}
+	if has != nil || !c.EmbedPreprocessing {
+		m, err := l.WriteMerged(c.Out, meta)
+		return m, has, err
+	}
+	var made *EmbeddedPreprocess
+	m, err := l.WriteMerged(c.Out, meta, func(e *onnx.Editor) error {
+		var err error
+		if made, err = l.embedPreprocess(e, l.Pre); err != nil {
+			return err
+		}
+		b, err := json.Marshal(made)
+		meta[MetaPreprocess] = string(b)
+		return err
+	})
+	return m, made, err
 }
 
 // endsInSoftmax reports whether the exported file's output is the softmax of
@@ -243,79 +297,14 @@ func softmax32(x []float32) []float32 {
 	return out
 }
 
-// feed is a picture as the file wants it.
-func (l *Loaded) feed(x []float32, h, w, ch int) *ir.Tensor {
-	dims := []int{1, h, w, ch}
-	v := x
-	if !l.Picture.ChannelsLast {
-		dims = []int{1, ch, h, w}
-		v = make([]float32, len(x))
-		for p := range h * w {
-			for k := range ch {
-				v[k*h*w+p] = x[p*ch+k]
-			}
-		}
-	}
-	t := ir.FromFloat32s(l.Picture.Name, v, dims...)
-	if l.fileFloat() == ir.Float16 {
-		raw := make([]byte, 2*len(v))
-		for i, f := range v {
-			b := ir.FloatToHalf(f)
-			raw[2*i], raw[2*i+1] = byte(b), byte(b>>8)
-		}
-		t = &ir.Tensor{Name: t.Name, DType: ir.Float16, Dims: dims, Raw: raw}
-	}
-	return t
-}
-
-// verifyImages are inputs for the verification: images of the data set, or
-// noise.
-func (l *Loaded) verifyImages(ctx context.Context, c ExportConfig) ([]float32, int, error) {
-	if c.Data == "" {
-		rng := rand.New(rand.NewPCG(1, 1))
-		x := make([]float32, c.Verify*l.Height*l.Width*l.Picture.Channels)
-		for i := range x {
-			x[i] = float32(rng.NormFloat64()) // the spread of normalised pixels
-		}
-		return x, c.Verify, nil
-	}
-	split := c.Split
-	d, err := openData(c.Data, nil, imagefolder.Options{})
-	if err != nil {
-		return nil, 0, err
-	}
-	if split == "" {
-		split = d.Splits()[len(d.Splits())-1]
-	}
-	samples, err := d.Require(split)
-	if err != nil {
-		return nil, 0, err
-	}
-	samples = samples[:min(c.Verify, len(samples))]
-	pipe, err := transform.Eval(l.Pre)
-	if err != nil {
-		return nil, 0, err
-	}
-	loader, err := datasets.NewLoader(datasets.LoaderConfig{Samples: samples, Pipeline: pipe, Batch: len(samples)})
-	if err != nil {
-		return nil, 0, err
-	}
-	e := loader.Epoch(ctx, 0, 0)
-	defer e.Close()
-	b, err := e.Next()
-	if err != nil {
-		return nil, 0, err
-	}
-	var scratch []float32
-	x := append([]float32(nil), l.toInput(b.X[:b.N*pipe.Len()], l.Pre, &scratch)...)
-	return x, b.N, nil
-}
-
 // String tells people what was written.
 func (e *Exported) String() string {
 	s := fmt.Sprintf("%s: %s, %.1f MB", filepath.Clean(e.Out), e.Format, float64(e.Bytes)/1e6)
 	if m := e.Merged; m != nil {
 		s += fmt.Sprintf(", %d tensors changed, %d added", len(m.Tensors), len(m.Added))
+	}
+	if p := e.Preprocess; p != nil {
+		s += fmt.Sprintf("\ninput %q: uint8 (N, H, W, 3), RGB of any size; inside: %s", p.Input, describePreprocess(p.Preprocess))
 	}
 	if v := e.Verify; v != nil {
 		s += fmt.Sprintf("\n%s agrees on %d images: largest difference %.2e of the range, same class on %d", v.Runtime, v.Images, v.Relative, v.SameTop1)

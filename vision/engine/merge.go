@@ -338,8 +338,9 @@ func (n *Network) fileFloat() ir.DType {
 	return ir.Float
 }
 
-// WriteMerged merges into a copy of the original file and writes it to path.
-func (n *Network) WriteMerged(path string, metadata map[string]any) (*Merged, error) {
+// WriteMerged merges into a copy of the original file, lets edits change it
+// further, and writes it to path.
+func (n *Network) WriteMerged(path string, metadata map[string]any, edits ...func(*onnx.Editor) error) (*Merged, error) {
 	e, err := onnx.Edit(n.Model)
 	if err != nil {
 		return nil, err
@@ -347,6 +348,11 @@ func (n *Network) WriteMerged(path string, metadata map[string]any) (*Merged, er
 	report, err := n.merge(e)
 	if err != nil {
 		return nil, err
+	}
+	for _, edit := range edits {
+		if err := edit(e); err != nil {
+			return nil, err
+		}
 	}
 	for _, k := range sortedKeys(metadata) {
 		v, ok := metadata[k].(string)

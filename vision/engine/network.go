@@ -28,6 +28,8 @@ type Network struct {
 	Net           *build.Net
 	// Classes names the logits; nil when nobody has said.
 	Classes []string
+	// MultiLabel is set when several classes can be true of one image.
+	MultiLabel bool
 	// Adapter and Plan are nil without an adapter.
 	Adapter *lora.Adapter
 	Plan    *lora.Plan
@@ -80,6 +82,9 @@ func OpenNetwork(path string, o NetworkOptions) (*Network, error) {
 }
 
 func newNetwork(m *onnx.Model, o NetworkOptions) (*Network, error) {
+	if err := peel(m); err != nil {
+		return nil, err
+	}
 	pic, err := m.Picture()
 	if err != nil {
 		return nil, err
@@ -382,7 +387,7 @@ func (n *Network) LoadAdapter(dir string, train bool) (*lora.Runtime, error) {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	if rt != nil {
-		n.Classes = rt.Classes
+		n.Classes, n.MultiLabel = rt.Classes, rt.MultiLabel
 		if len(rt.Head) > 0 {
 			n.Head = &Head{}
 			if err := json.Unmarshal(rt.Head, n.Head); err != nil {

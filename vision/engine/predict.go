@@ -28,7 +28,7 @@ type PredictConfig struct {
 	Batch      int
 	Threads    int
 	Workers    int
-	Top        int // classes drawn and printed, default 5
+	Top        int // classes drawn on each picture, default 5
 	Preprocess PreprocessOptions
 	Project    string // default runs/predict
 	Name       string // default predict
@@ -96,6 +96,9 @@ func findImages(source string) ([]string, error) {
 
 // Predict classifies images, draws the answers on them and writes tables.
 func Predict(ctx context.Context, c PredictConfig) (*Predictions, error) {
+	if c.Top < 0 {
+		return nil, fmt.Errorf("top is %d: use 1 or more", c.Top)
+	}
 	files, err := findImages(c.Source)
 	if err != nil {
 		return nil, err
@@ -158,12 +161,19 @@ func Predict(ctx context.Context, c PredictConfig) (*Predictions, error) {
 	return out, out.save(c)
 }
 
-// probabilities turns logits into softmax scores. (Logits are the values before
-// a model's own softmax, where it has one.)
+// probabilities turns logits into scores: a softmax over the classes, or, when
+// several can be true of one image, a sigmoid for each. (Logits are the values
+// before a model's own softmax, where it has one.)
 func (l *Loaded) probabilities(s *scores) []float64 {
 	p := make([]float64, len(s.Logits))
 	for i := 0; i < len(p); i += s.Classes {
 		row := s.Logits[i : i+s.Classes]
+		if l.MultiLabel {
+			for k, v := range row {
+				p[i+k] = 1 / (1 + math.Exp(-float64(v)))
+			}
+			continue
+		}
 		top := slices.Max(row)
 		sum := 0.0
 		for k, v := range row {

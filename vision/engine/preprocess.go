@@ -15,6 +15,7 @@ const (
 	MetaClasses    = "vislora.classes"    // JSON list of names
 	MetaPreprocess = "vislora.preprocess" // JSON of vision.Preprocess
 	MetaBase       = "vislora.base_sha256"
+	MetaMultiLabel = "vislora.multi_label" // "true" when scores are sigmoids
 )
 
 // resolvePreprocess finds how a picture becomes the model's input: what the

@@ -9,10 +9,14 @@ import (
 )
 
 // makeRunDir makes a fresh run directory: <project>/<name>, <name>2, <name>3 …
-// Making it is atomic, so two runs started at once get two directories.
+// Making it is atomic, so two runs started at once get two directories. With
+// existOK <project>/<name> is taken as it is.
 func makeRunDir(project, name string, existOK bool) (string, error) {
+	if name == "" || name != filepath.Base(name) || name == "." || name == ".." {
+		return "", fmt.Errorf("make run directory: the name is %q: use a plain folder name; --project says where it goes", name)
+	}
 	if err := os.MkdirAll(project, 0o755); err != nil {
-		return "", fmt.Errorf("make run directory: %w", err)
+		return "", fmt.Errorf("make run directory: %w: choose a folder that can be written to with --project", err)
 	}
 	for i := 1; ; i++ {
 		dir := filepath.Join(project, name)
@@ -20,11 +24,17 @@ func makeRunDir(project, name string, existOK bool) (string, error) {
 			dir += fmt.Sprint(i)
 		}
 		err := os.Mkdir(dir, 0o755)
-		if err == nil || existOK && errors.Is(err, fs.ErrExist) {
+		if err == nil {
 			return dir, nil
 		}
 		if !errors.Is(err, fs.ErrExist) {
-			return "", fmt.Errorf("make run directory: %w", err)
+			return "", fmt.Errorf("make run directory: %w: choose a folder that can be written to with --project", err)
+		}
+		if existOK {
+			if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+				return "", fmt.Errorf("make run directory: %s is there and is no folder: choose another --name", dir)
+			}
+			return dir, nil
 		}
 	}
 }
@@ -32,15 +42,32 @@ func makeRunDir(project, name string, existOK bool) (string, error) {
 // lockRun makes sure that only one process works in a run directory. The lock
 // dies with the process.
 func lockRun(dir string) (unlock func(), err error) {
-	f, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("lock run directory: %w", err)
-	}
-	if err := flock(f); err != nil {
+	path := filepath.Join(dir, ".lock")
+	for {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+		if err != nil {
+			return nil, fmt.Errorf("lock run directory: %w: it has to be writable; choose another --project or --name", err)
+		}
+		if err := flock(f); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("%s is in use by another run: wait for it, or choose another --name", dir)
+		}
+		// The last holder may have removed the file between the two calls: then
+		// this is a lock on nothing.
+		if sameAs(f, path) {
+			return func() { os.Remove(path); f.Close() }, nil
+		}
 		f.Close()
-		return nil, fmt.Errorf("%s is in use by another run: wait for it, or choose another --name", dir)
 	}
-	return func() { f.Close(); os.Remove(filepath.Join(dir, ".lock")) }, nil
+}
+
+func sameAs(f *os.File, path string) bool {
+	mine, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(path)
+	return err == nil && os.SameFile(mine, there)
 }
 
 // writeFile writes a file beside and renames it.

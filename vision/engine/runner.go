@@ -106,6 +106,9 @@ type shard struct {
 	*compiled
 	exec   *vm.Executor
 	memory map[*ops.Node]*buffer.Buffer
+	// lossValue and gradValues are the circuit's roots in the executor's memory.
+	lossValue  *buffer.Buffer
+	gradValues []*buffer.Buffer
 }
 
 func newRunner(team *vm.Team, k kernels.Kernels, m maker) *runner {
@@ -181,8 +184,16 @@ func (r *runner) prepare(batch int) (*set, error) {
 	err := r.team.Do(len(s.shards), func(rank int) error {
 		sh := s.shards[rank]
 		var err error
-		sh.exec, err = vm.NewExecutor(sh.program, vm.Binding{Kernels: r.kernels, Inputs: sh.memory, Arena: r.arenas[rank], Collective: group.Member(rank)})
-		return err
+		if sh.exec, err = vm.NewExecutor(sh.program, vm.Binding{Kernels: r.kernels, Inputs: sh.memory, Arena: r.arenas[rank], Collective: group.Member(rank)}); err != nil {
+			return err
+		}
+		if sh.loss != nil {
+			sh.lossValue = sh.exec.Value(sh.loss)
+		}
+		for _, g := range sh.grads {
+			sh.gradValues = append(sh.gradValues, sh.exec.Value(g))
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -239,11 +250,11 @@ func (r *runner) step(s *set) (loss float64, err error) {
 		return 0, err
 	}
 	for rank, sh := range s.shards {
-		if sh.loss != nil {
-			loss += float64(sh.exec.Value(sh.loss).F32()[0])
+		if sh.lossValue != nil {
+			loss += float64(sh.lossValue.F32()[0])
 		}
-		for i, g := range sh.grads {
-			v := sh.exec.Value(g).F32()
+		for i, g := range sh.gradValues {
+			v := g.F32()
 			if rank == 0 {
 				copy(s.grads[i], v)
 				continue

@@ -23,7 +23,10 @@ type session struct {
 // openSession starts threads locked for the best kernels of this build. 0
 // threads means one per processor.
 func openSession(threads int) (*session, error) {
-	if threads <= 0 {
+	if threads < 0 || threads > 1024 {
+		return nil, fmt.Errorf("threads is %d: use 1 to 1024, or 0 for one per processor", threads)
+	}
+	if threads == 0 {
 		threads = runtime.NumCPU()
 	}
 	if !onednn.Available() {

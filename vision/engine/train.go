@@ -9,17 +9,15 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/vislora/vislora/datasets"
-	"github.com/vislora/vislora/datasets/imagefolder"
 	"github.com/vislora/vislora/internal/ops"
 	"github.com/vislora/vislora/lora"
 	"github.com/vislora/vislora/vision"
 	"github.com/vislora/vislora/vision/optim"
+	"github.com/vislora/vislora/vision/report"
 	"github.com/vislora/vislora/vision/transform"
-	"gopkg.in/yaml.v3"
 )
 
 // Result is what a run ends with.
@@ -53,16 +51,14 @@ type run struct {
 	pipe    *transform.Pipeline
 	mix     transform.Mix
 	loss    lossConfig
-	params  []optim.Param
-	sums    [][]float32 // accumulated gradients, when Accumulate > 1
-	opt     optim.Optimizer
-	ema     *optim.EMA
+	training
 	sched   optim.Schedule
 	at      place
 	started time.Time
 	target  []float32
 	scratch []float32
 	samples pictures
+	skipped int // unreadable images that were named
 }
 
 // Train fine-tunes a model on a data set and writes a run directory.
@@ -72,8 +68,7 @@ func Train(ctx context.Context, c TrainConfig) (*Result, error) {
 		if err != nil {
 			return nil, err
 		}
-		resumed.Resume, resumed.Log, resumed.Progress, resumed.Threads = c.Resume, c.Log, c.Progress, max(c.Threads, resumed.Threads)
-		c = resumed
+		c = resumed.movedTo(c)
 	}
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -83,27 +78,18 @@ func Train(ctx context.Context, c TrainConfig) (*Result, error) {
 	if err := r.open(); err != nil {
 		return nil, err
 	}
+	if err := r.prepare(); err != nil {
+		return nil, err
+	}
 	unlock, err := r.directory()
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	if err := r.prepare(); err != nil {
+	if err := r.begin(); err != nil {
 		return nil, err
 	}
 	return r.loop(ctx)
-}
-
-func readArgs(dir string) (TrainConfig, error) {
-	c := DefaultTrainConfig()
-	b, err := os.ReadFile(filepath.Join(dir, "args.yaml"))
-	if err != nil {
-		return c, fmt.Errorf("resume %s: %w", dir, err)
-	}
-	if err := yaml.Unmarshal(b, &c); err != nil {
-		return c, fmt.Errorf("resume %s: read args.yaml: %w", dir, err)
-	}
-	return c, nil
 }
 
 func (r *run) close() {
@@ -137,7 +123,11 @@ func (r *run) open() (err error) {
 	if r.pre, r.source, err = resolvePreprocess(n.Model, c.Preprocess, n.Height, n.Width); err != nil {
 		return err
 	}
-	if r.data, err = openData(c.Data, nil, imagefolder.Options{Seed: c.Seed, Fraction: c.Fraction, Val: c.ValShare}); err != nil {
+	kept := modelClasses(n.Model)
+	if n.Annotation.Classifier == nil || len(kept) != n.Annotation.Classes {
+		kept = nil
+	}
+	if r.data, kept, err = openTrainingData(c, kept); err != nil {
 		return err
 	}
 	if _, err := r.data.Require(datasets.Train); err != nil {
@@ -150,7 +140,11 @@ func (r *run) open() (err error) {
 	for _, w := range r.data.Warnings {
 		c.logf("warning  %s", w)
 	}
-	if kept := modelClasses(n.Model); n.Annotation.Classifier != nil && slices.Equal(kept, r.data.Classes) {
+	if err := r.checkLoss(); err != nil {
+		return err
+	}
+	n.MultiLabel = r.data.MultiLabel
+	if kept != nil {
 		c.logf("head     the model's own: its %d classes are the data's", len(kept))
 		err = n.KeepHead(r.data.Classes)
 	} else {
@@ -195,41 +189,10 @@ func describePreprocess(p vision.Preprocess) string {
 	return fmt.Sprintf("%s 0–%g, mean %v, std %v, %s (%s)", p.Channels, p.Range, p.Mean, p.Std, how, p.Interpolation)
 }
 
-// directory makes or finds the run directory and locks it.
-func (r *run) directory() (unlock func(), err error) {
-	c := &r.c
-	if c.Resume != "" {
-		r.dir = c.Resume
-		return lockRun(r.dir)
-	}
-	project := c.Project
-	if project == "" {
-		project = filepath.Join("runs", c.Task)
-	}
-	if r.dir, err = makeRunDir(project, c.Name, c.ExistOK); err != nil {
-		return nil, err
-	}
-	if unlock, err = lockRun(r.dir); err != nil {
-		return nil, err
-	}
-	b, err := yaml.Marshal(c)
-	if err == nil {
-		err = writeFile(filepath.Join(r.dir, "args.yaml"), b)
-	}
-	if err != nil {
-		unlock()
-		return nil, err
-	}
-	return unlock, nil
-}
-
-// prepare compiles the training step and restores a resumed run.
+// prepare compiles the training step. Nothing is written before that works.
 func (r *run) prepare() (err error) {
 	c, n := &r.c, r.net
 	if r.session, err = openSession(c.Threads); err != nil {
-		return err
-	}
-	if r.base, err = lora.DescribeBase(c.Model, filepath.Join(r.dir, "weights", "last")); err != nil {
 		return err
 	}
 	samples := r.data.Split(datasets.Train)
@@ -239,9 +202,6 @@ func (r *run) prepare() (err error) {
 	}
 	r.mix = transform.Mix{MixUp: c.MixUp, CutMix: c.CutMix, Prob: 1}
 	if r.mix.Enabled() {
-		if r.data.MultiLabel {
-			return errors.New("mixup and cutmix are for single-label data")
-		}
 		r.loss.SoftTargets = true
 	}
 	aug := c.Aug
@@ -272,10 +232,8 @@ func (r *run) prepare() (err error) {
 	if err != nil {
 		return err
 	}
-	for i, p := range set.shards[0].params {
-		q := optim.Param{Name: p.Name, Value: p.Data(), Grad: make([]float32, len(p.Data())), Decay: true}
-		r.params = append(r.params, q)
-		_ = i
+	for _, p := range set.shards[0].params {
+		r.params = append(r.params, optim.Param{Name: p.Name, Value: p.Data(), Grad: make([]float32, len(p.Data())), Decay: true})
 	}
 	if c.LoRAPlus != 1 {
 		optim.LoRAPlus(r.params, c.LoRAPlus)
@@ -292,12 +250,12 @@ func (r *run) prepare() (err error) {
 	if err != nil {
 		return err
 	}
-	if c.EMA > 0 {
-		if r.ema, err = optim.NewEMA(r.params, c.EMA, 0); err != nil {
+	updates := c.Epochs * r.updatesPerEpoch()
+	if c.EMA > 0 { // a tenth of the run to warm up
+		if r.ema, err = optim.NewEMA(r.params, c.EMA, math.Max(1, float64(updates)/10)); err != nil {
 			return err
 		}
 	}
-	updates := c.Epochs * r.updatesPerEpoch()
 	shape := optim.Cosine
 	if !c.CosLR {
 		shape = optim.Linear
@@ -306,22 +264,7 @@ func (r *run) prepare() (err error) {
 	if err := r.sched.Validate(); err != nil {
 		return err
 	}
-	r.at = place{Best: math.Inf(-1), BestLoss: math.Inf(1)}
 	c.logf("trains   %s of %s parameters, batch %d on %d threads (%s), %d steps", thousands(n.Net.Count()), thousands(n.parameters()), lc.Batch, r.session.team.Size(), r.session.kernels.Name(), c.Epochs*r.loader.Steps())
-	if c.Resume != "" {
-		last := weightsDir(filepath.Join(r.dir, "weights", "last"))
-		if _, err := os.Stat(filepath.Join(last, StateFile)); err == nil {
-			if r.at, err = loadState(last, r.params, r.opt, r.ema); err != nil {
-				return err
-			}
-			if rt, err := lora.ReadRuntime(last); err == nil && rt.BaseModel.SHA256 != r.base.SHA256 {
-				return fmt.Errorf("resume %s: %s is another file than the run began with (SHA-256 %.12s…, was %.12s…)", r.dir, c.Model, r.base.SHA256, rt.BaseModel.SHA256)
-			}
-			c.logf("resumes  after epoch %d, step %d", r.at.Epoch, r.at.Step)
-		} else {
-			c.logf("resumes  from the start: no checkpoint was written yet")
-		}
-	}
 	r.target = make([]float32, lc.Batch*len(r.data.Classes))
 	return nil
 }
@@ -372,26 +315,27 @@ func (r *run) loop(ctx context.Context) (*Result, error) {
 	begun := time.Now()
 	elapsed := func() float64 { return before + time.Since(begun).Seconds() }
 	stopped := ""
-	for r.at.Epoch < c.Epochs && stopped == "" {
-		err := r.epoch(ctx, elapsed)
-		if ctx.Err() != nil {
-			r.at.Seconds = elapsed()
-			if err := r.save("last", true); err != nil {
-				return nil, err
-			}
-			c.logf("interrupted after epoch %d, step %d. Go on with: vislora train --resume %s", r.at.Epoch, r.at.Step, r.dir)
-			return &Result{Dir: r.dir, Best: filepath.Join(r.dir, "weights", "best"), BestEpoch: r.at.BestAt, Epochs: r.at.Epoch, Interrupted: true}, ErrInterrupted
+	for r.at.Epoch < c.Epochs {
+		if c.Patience > 0 && r.at.Epoch-r.at.BestAt >= c.Patience {
+			stopped = fmt.Sprintf("no better for %d epochs", c.Patience)
+			c.logf("stops early: %s", stopped)
+			break
 		}
-		if err != nil {
+		if err := r.epoch(ctx, elapsed); err != nil {
+			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+				return r.interrupted(elapsed())
+			}
 			return nil, err
 		}
-		row := r.at.Rows[len(r.at.Rows)-1]
-		improved := row.Top1 > r.at.Best || row.Top1 == r.at.Best && row.ValLoss < r.at.BestLoss || math.IsNaN(row.Top1)
-		if improved {
-			r.at.Best, r.at.BestLoss, r.at.BestAt = row.Top1, row.ValLoss, row.Epoch
-			if math.IsNaN(row.Top1) {
-				r.at.Best, r.at.BestLoss = math.Inf(-1), math.Inf(1)
+		if !c.plain {
+			if err := r.samples.write(r.dir); err != nil {
+				return nil, fmt.Errorf("draw training batches: %w", err)
 			}
+		}
+		row := r.at.Rows[len(r.at.Rows)-1]
+		improved := r.at.better(row)
+		if improved {
+			r.at.Best, r.at.BestLoss, r.at.BestAt = undefined(row.Top1), undefined(row.ValLoss), row.Epoch
 		}
 		r.at.Seconds = elapsed()
 		if improved {
@@ -402,15 +346,24 @@ func (r *run) loop(ctx context.Context) (*Result, error) {
 		if err := r.save("last", true); err != nil {
 			return nil, err
 		}
-		if err := writeResults(filepath.Join(r.dir, "results.csv"), r.at.Rows); err != nil {
+		if err := report.WriteCSV(filepath.Join(r.dir, "results.csv"), r.at.history()); err != nil {
 			return nil, err
 		}
-		if c.Patience > 0 && row.Epoch-r.at.BestAt >= c.Patience {
-			stopped = fmt.Sprintf("no better for %d epochs", c.Patience)
-			c.logf("stops early: %s", stopped)
-		}
 	}
-	return r.finish(ctx)
+	return r.finish(ctx, stopped)
+}
+
+// interrupted saves where the run stands, if its weights are sound.
+func (r *run) interrupted(seconds float64) (*Result, error) {
+	if name := r.broken(); name != "" {
+		return nil, r.diverged(r.at.Step, fmt.Sprintf("%s holds values that are not finite", name))
+	}
+	r.at.Seconds = seconds
+	if err := r.save("last", true); err != nil {
+		return nil, err
+	}
+	r.c.logf("interrupted after epoch %d, step %d. Go on with: vislora train --resume %s", r.at.Epoch, r.at.Step, r.dir)
+	return &Result{Dir: r.dir, Best: filepath.Join(r.dir, "weights", "best"), BestEpoch: r.at.BestAt, Epochs: r.at.Epoch, Interrupted: true}, ErrInterrupted
 }
 
 // epoch trains one epoch from r.at.Step on and validates.
@@ -421,7 +374,6 @@ func (r *run) epoch(ctx context.Context, elapsed func() float64) error {
 	steps := r.loader.Steps()
 	meter := time.Now()
 	images := 0
-	lr := r.sched.At(min(r.at.Updates, r.sched.Steps-1))
 	for {
 		b, err := e.Next()
 		if errors.Is(err, io.EOF) {
@@ -440,24 +392,24 @@ func (r *run) epoch(ctx context.Context, elapsed func() float64) error {
 		if err != nil {
 			return err
 		}
-		if math.IsNaN(loss) || math.IsInf(loss, 0) {
-			return fmt.Errorf("epoch %d, step %d: the loss is %v: training diverged at learning rate %.3g. The last good weights are in %s; try a smaller --lr0",
-				r.at.Epoch+1, step+1, loss, lr, filepath.Join(r.dir, "weights", "last"))
+		if r.at.First == 0 {
+			r.at.First = loss
+		}
+		if !(loss <= runaway*math.Max(r.at.First, 1)) {
+			return r.diverged(step, fmt.Sprintf("the loss is %.4g (it was %.4g at the start)", loss, r.at.First))
 		}
 		r.at.LossSum += loss * float64(n)
 		r.at.Images += n
 		r.at.Step = step + 1
-		last := r.at.Step == steps
-		if r.at.Step%c.Accumulate == 0 || last {
-			lr = r.sched.At(min(r.at.Updates, r.sched.Steps-1))
-			r.update(lr, lastCount(r.at.Step, c.Accumulate))
+		if r.at.Pending == c.Accumulate || r.at.Step == steps {
+			r.update()
 		}
 		images += n
 		if c.Progress != nil {
 			took := time.Since(meter).Seconds()
 			perStep := took / float64(max(1, (images+r.c.Batch-1)/r.c.Batch))
 			left := float64(steps-r.at.Step+(c.Epochs-r.at.Epoch-1)*steps) * perStep
-			c.Progress(Progress{Epoch: r.at.Epoch + 1, Epochs: c.Epochs, Step: r.at.Step, Steps: steps, Loss: r.at.LossSum / float64(r.at.Images), LR: lr,
+			c.Progress(Progress{Epoch: r.at.Epoch + 1, Epochs: c.Epochs, Step: r.at.Step, Steps: steps, Loss: r.at.LossSum / float64(r.at.Images), LR: r.lr(),
 				ImagesPerSec: float64(images) / took, ETA: time.Duration(left * float64(time.Second))})
 		}
 		if ctx.Err() != nil {
@@ -467,6 +419,14 @@ func (r *run) epoch(ctx context.Context, elapsed func() float64) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	r.tellSkipped()
+	if r.at.Pending > 0 { // the last batches could not be read
+		r.update()
+	}
+	if name := r.broken(); name != "" {
+		return r.diverged(steps-1, fmt.Sprintf("%s holds values that are not finite", name))
+	}
+	lr := r.lr()
 	if r.at.Images == 0 {
 		return fmt.Errorf("epoch %d: none of the training images could be read", r.at.Epoch+1)
 	}
@@ -486,12 +446,44 @@ func (r *run) epoch(ctx context.Context, elapsed func() float64) error {
 	return nil
 }
 
-// lastCount is the number of batches in the group of gradients that ends here.
-func lastCount(step, accumulate int) int {
-	if k := step % accumulate; k != 0 {
-		return k
+// runaway is how many times the first loss (or 1) a loss may reach before the
+// run is given up.
+const runaway = 1e3
+
+// diverged is the error of a run whose learning rate was too high. What was
+// saved last stays as it is.
+func (r *run) diverged(step int, what string) error {
+	last := filepath.Join(r.dir, "weights", "last")
+	kept := "No weights were saved yet"
+	if _, err := os.Stat(last); err == nil {
+		kept = "The last good weights are in " + last
 	}
-	return accumulate
+	return fmt.Errorf("epoch %d, step %d: %s: training diverged at learning rate %.3g. %s. Try a smaller --lr0", r.at.Epoch+1, step+1, what, r.lr(), kept)
+}
+
+// broken names a trained tensor with a value that is not finite, "" if all are
+// sound.
+func (r *run) broken() string {
+	for _, q := range r.params {
+		for _, v := range q.Value {
+			if v-v != 0 {
+				return q.Name
+			}
+		}
+	}
+	return ""
+}
+
+// lr is the learning rate of the last update, or of the first one to come.
+func (r *run) lr() float64 { return r.sched.At(min(max(r.at.Updates-1, 0), r.sched.Steps-1)) }
+
+// tellSkipped names images that could not be read, each once.
+func (r *run) tellSkipped() {
+	named, _ := r.loader.Skipped()
+	for _, s := range named[r.skipped:] {
+		r.c.logf("skipped  %s: %s", s.Name, s.Reason)
+	}
+	r.skipped = len(named)
 }
 
 // batch runs forward and backward and adds the gradients.
@@ -505,6 +497,11 @@ func (r *run) batch(b *datasets.Batch) (float64, error) {
 	if r.mix.Enabled() {
 		lambda := r.mix.Apply(x, b.N, r.pre.Size[0], r.pre.Size[1], r.c.Seed, b.Epoch, b.Step)
 		transform.Targets(r.target[:b.N*k], b.Labels[:b.N], k, lambda)
+		if s := float32(r.c.LabelSmoothing); s > 0 {
+			for i, t := range r.target[:b.N*k] {
+				r.target[i] = t*(1-s) + s/float32(k)
+			}
+		}
 		load(set, r.target[:b.N*k], func(c *circuit) *ops.Node { return c.targets })
 	} else if r.data.MultiLabel {
 		load(set, b.Targets[:b.N*k], func(c *circuit) *ops.Node { return c.targets })
@@ -523,7 +520,8 @@ func (r *run) batch(b *datasets.Batch) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	first := r.at.Step%r.c.Accumulate == 0
+	first := r.at.Pending == 0
+	r.at.Pending++
 	for i, q := range r.params {
 		if first {
 			copy(q.Grad, set.grads[i])
@@ -536,10 +534,10 @@ func (r *run) batch(b *datasets.Batch) (float64, error) {
 	return loss, nil
 }
 
-// update makes one optimiser step of the mean of count gradients.
-func (r *run) update(lr float64, count int) {
-	if count > 1 {
-		inv := 1 / float32(count)
+// update makes one optimiser step of the mean of the gradients that wait.
+func (r *run) update() {
+	if r.at.Pending > 1 {
+		inv := 1 / float32(r.at.Pending)
 		for _, q := range r.params {
 			for j := range q.Grad {
 				q.Grad[j] *= inv
@@ -549,11 +547,12 @@ func (r *run) update(lr float64, count int) {
 	if r.c.ClipNorm > 0 {
 		optim.ClipGradNorm(r.params, r.c.ClipNorm)
 	}
-	r.opt.Step(lr)
+	r.opt.Step(r.sched.At(min(r.at.Updates, r.sched.Steps-1)))
 	if r.ema != nil {
 		r.ema.Update()
 	}
 	r.at.Updates++
+	r.at.Pending = 0
 }
 
 // validate scores the val split, with the moving average where there is one.
@@ -592,16 +591,16 @@ func (r *run) save(name string, state bool) error {
 		if !state {
 			return nil
 		}
-		return saveState(tmp, r.at, r.params, r.opt, r.ema)
+		return r.saveState(tmp, r.at)
 	})
 	if err != nil {
-		return fmt.Errorf("save %s: %w", dir, err)
+		return fmt.Errorf("save %s: %w: what was saved before is whole; when there is room again, go on with: vislora train --resume %s", dir, err, r.dir)
 	}
 	return nil
 }
 
 // finish evaluates the best weights and writes the run's documents.
-func (r *run) finish(ctx context.Context) (*Result, error) {
+func (r *run) finish(ctx context.Context, stopped string) (*Result, error) {
 	c := &r.c
 	best := filepath.Join(r.dir, "weights", "best")
 	res := &Result{Dir: r.dir, Best: best, BestEpoch: r.at.BestAt, Epochs: r.at.Epoch, Warnings: r.data.Warnings}
@@ -610,7 +609,12 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 		split = datasets.Train
 		c.logf("no val split: the figures below are those of the training images")
 	}
-	v, err := Validate(ctx, ValConfig{Weights: best, Data: c.Data, Split: split, Batch: c.Batch, Threads: c.Threads, Workers: c.Workers, Model: c.Model, Seed: c.Seed, ValShare: c.ValShare, Bootstrap: 1000, keep: &r.samples})
+	v, err := Validate(ctx, ValConfig{Weights: best, Data: c.Data, Split: split, Batch: c.Batch, Threads: c.Threads, Workers: c.Workers, Model: c.Model, Seed: c.Seed, ValShare: c.ValShare, Bootstrap: 1000})
+	if ctx.Err() != nil {
+		c.logf("interrupted before the report. Write it with: vislora train --resume %s", r.dir)
+		res.Interrupted = true
+		return res, ErrInterrupted
+	}
 	if err != nil {
 		return nil, fmt.Errorf("evaluate the best weights: %w", err)
 	}
@@ -625,7 +629,10 @@ func (r *run) finish(ctx context.Context) (*Result, error) {
 	if err := writeFile(filepath.Join(r.dir, "metrics.json"), append(b, '\n')); err != nil {
 		return nil, err
 	}
-	if err := r.documents(v); err != nil {
+	if c.plain {
+		return res, nil
+	}
+	if err := r.documents(v, stopped); err != nil {
 		return nil, fmt.Errorf("write the report: %w", err)
 	}
 	return res, nil

@@ -3,9 +3,11 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/vislora/vislora/datasets"
@@ -15,22 +17,22 @@ import (
 
 // ValConfig says what to evaluate on what.
 type ValConfig struct {
-	Weights    string
-	Model      string
-	Data       string
-	Split      string // default val
-	Names      string
-	ImgSz      int
-	Batch      int // default 16
-	Threads    int
-	Workers    int
+	Weights string
+	Model   string
+	Data    string
+	Split   string // default val
+	Names   string
+	ImgSz   int
+	Batch   int // default 16
+	Threads int
+	Workers int
+	// Seed and ValShare make an automatic split; 0 takes those that the
+	// weights were trained with, so that no training image is validated on.
 	Seed       uint64
 	ValShare   float64
 	Bootstrap  int // resamples of the 95 % intervals, default 1000
 	Preprocess PreprocessOptions
 	Log        func(format string, args ...any)
-
-	keep *pictures
 }
 
 // Metrics is metrics.json.
@@ -70,13 +72,24 @@ func Validate(ctx context.Context, c ValConfig) (*Validation, error) {
 	if c.Split == "" {
 		c.Split = datasets.Val
 	}
-	d, err := openData(c.Data, l.Classes, imagefolder.Options{Seed: c.Seed, Val: c.ValShare})
+	if c.Data == "" {
+		return nil, errors.New("no data given: use --data FOLDER")
+	}
+	c.splitAsTrained(l)
+	names := l.Classes
+	if l.unnamed {
+		names = nil // told below
+	}
+	d, err := openData(c.Data, names, imagefolder.Options{Seed: c.Seed, Val: c.ValShare})
 	if err != nil {
 		return nil, err
 	}
+	if l.unnamed {
+		return nil, fmt.Errorf("%s does not name its %d classes, so they cannot be matched with those of %s (%s): give them with --names FILE", c.Weights, l.width(), c.Data, datasets.Names(d.Classes))
+	}
 	samples, err := d.Require(c.Split)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: choose one with --split", err)
 	}
 	s, err := openSession(c.Threads)
 	if err != nil {
@@ -110,10 +123,25 @@ func Validate(ctx context.Context, c ValConfig) (*Validation, error) {
 		return nil, err
 	}
 	v.Metrics = m
-	if c.keep != nil {
-		c.keep.keepVal(l, sc)
-	}
 	return v, nil
+}
+
+// splitAsTrained takes seed and share of an automatic split from the run that
+// the weights belong to, where they are not given.
+func (c *ValConfig) splitAsTrained(l *Loaded) {
+	if l.Dir == "" {
+		return
+	}
+	args, err := readArgs(filepath.Dir(filepath.Dir(l.Dir)))
+	if err != nil { // an adapter without its run
+		return
+	}
+	if c.Seed == 0 {
+		c.Seed = args.Seed
+	}
+	if c.ValShare == 0 {
+		c.ValShare = splitShare(args.ValShare)
+	}
 }
 
 func round(v float64, digits int) float64 {

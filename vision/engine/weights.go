@@ -37,6 +37,8 @@ type Loaded struct {
 	Dir     string
 	Decoder string // that training used, "" when unknown
 	Task    vision.Task
+	// unnamed is set when the class names were made up.
+	unnamed bool
 }
 
 // adapterDir finds the adapter's folder: the path itself, or the best weights
@@ -88,7 +90,7 @@ func OpenWeights(o WeightsOptions) (*Loaded, error) {
 	if o.ImgSz > 0 {
 		size = [2]int{o.ImgSz, o.ImgSz}
 	}
-	n, err := OpenNetwork(base, NetworkOptions{Height: size[0], Width: size[1]})
+	n, err := OpenNetwork(base, NetworkOptions{Height: size[0], Width: size[1], KeepBatchNorm: rt != nil && rt.BatchNorm})
 	if err != nil {
 		return nil, err
 	}
@@ -121,6 +123,7 @@ func openBare(o WeightsOptions) (*Loaded, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.MultiLabel = n.Model.Metadata[MetaMultiLabel] == "true"
 	l := &Loaded{Network: n, Task: vision.Classify}
 	if l.Pre, l.Source, err = resolvePreprocess(n.Model, o.Preprocess, n.Height, n.Width); err == nil {
 		err = l.nameClasses(o)
@@ -138,23 +141,25 @@ func openBare(o WeightsOptions) (*Loaded, error) {
 // nameClasses makes sure that every logit has a name.
 func (l *Loaded) nameClasses(o WeightsOptions) error {
 	width := l.width()
-	names := l.Classes
+	names, source := l.Classes, "the adapter"
 	if names == nil {
-		names = modelClasses(l.Model)
+		names, source = modelClasses(l.Model), "the model's metadata"
 	}
 	if o.Names != "" {
 		var err error
 		if names, err = readNames(o.Names); err != nil {
 			return err
 		}
+		source = o.Names
 	}
 	if names == nil {
+		l.unnamed = true
 		for i := range width {
 			names = append(names, fmt.Sprintf("class %d", i))
 		}
 	}
 	if width > 0 && len(names) != width {
-		return fmt.Errorf("%d class names for %d logits", len(names), width)
+		return fmt.Errorf("%s gives %d logits, %s has %d class names: give a list of %d with --names", o.Weights, width, source, len(names), width)
 	}
 	l.Classes = names
 	return nil
@@ -187,10 +192,14 @@ func readNames(path string) ([]string, error) {
 	}
 	defer f.Close()
 	var names []string
-	for s := bufio.NewScanner(f); s.Scan(); {
+	s := bufio.NewScanner(f)
+	for s.Scan() {
 		if line := strings.TrimSpace(s.Text()); line != "" {
 			names = append(names, line)
 		}
+	}
+	if err := s.Err(); err != nil {
+		return nil, fmt.Errorf("read class names %s: %w", path, err)
 	}
 	if names == nil {
 		return nil, fmt.Errorf("read class names %s: the file is empty", path)

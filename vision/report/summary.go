@@ -23,7 +23,8 @@ func (r Run) Summary() []string {
 			out = append(out, s)
 		}
 	}
-	if len(r.Evaluations) == 0 && len(r.History.Epochs) > 0 {
+	unseen := slices.ContainsFunc(r.Evaluations, func(e Evaluation) bool { return e.Split != "train" })
+	if !unseen && len(r.History.Epochs) > 0 {
 		out = append(out, "There was no validation split: nothing here says how well the model does on new images.")
 	}
 	return out

@@ -44,8 +44,11 @@ type classRow struct {
 
 func (e Evaluation) view() *result {
 	r := &result{Split: e.Split, Images: count(e.Images, "image")}
-	if e.Split == "val" {
+	switch e.Split {
+	case "val":
 		r.Note = "The best epoch was chosen on this split, so the figures are slightly optimistic. Figures to publish come from a test split that nothing was chosen on."
+	case "train":
+		r.Note = "These are the images that the model was trained on: the figures do not say how well it does on new ones."
 	}
 	if e.Resamples > 0 {
 		r.Resamples = thousands(e.Resamples)

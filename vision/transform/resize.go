@@ -66,7 +66,7 @@ func (r *Resizer) ResizeRegion(dst, src *vision.Image, region image.Rectangle, w
 		}
 	}
 	if region.Dy() == h {
-		copy(dst.Pix, r.rows)
+		copy(dst.Pix, r.rows[(window.Min.Y-top)*width:])
 		return nil
 	}
 	r.sum = grow(r.sum, width)

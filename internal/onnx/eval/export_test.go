@@ -6,3 +6,6 @@ import "github.com/vislora/vislora/internal/onnx/ir"
 func EvalBounded(n *ir.Node, opset int, in []*ir.Tensor, elements, work int) ([]*ir.Tensor, error) {
 	return evalWithin(n, opset, in, limits{elements, work})
 }
+
+// ResamplePositions interpolates a position embedding.
+var ResamplePositions = resamplePositions

@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -82,6 +83,13 @@ func Infer(g *ir.Graph, o Options) (err error) {
 		return err
 	}
 	inf := &inferrer{g: g, o: o}
+	spaced := inputs
+	if fixed != nil {
+		spaced = fixed
+	}
+	if size := otherSize(g.Inputs, spaced); size != nil {
+		fixed, inf.respaced = size, true
+	}
 	if fixed != nil {
 		first := &inferrer{g: Clone(g), o: o}
 		if err := first.run(fixed); err != nil {
@@ -89,7 +97,14 @@ func Infer(g *ir.Graph, o Options) (err error) {
 		}
 		inf.base = first.shapes
 	}
-	return inf.run(inputs)
+	if err := inf.run(inputs); err != nil {
+		var missing *UnsupportedError
+		if inf.respaced && !errors.As(err, &missing) {
+			return hardCoded(err)
+		}
+		return err
+	}
+	return nil
 }
 
 // bindInputs settles the shape of every input, in order. If a batch that the

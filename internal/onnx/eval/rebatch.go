@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 
@@ -11,6 +12,9 @@ import (
 // first walk, with the file's batch, tells which axis of a node's input the
 // batch is: the one that has another length now.
 func (inf *inferrer) rebatch(n *ir.Node, args []arg) error {
+	if inf.respaced {
+		return inf.respace(n, args)
+	}
 	if n.Op == "Concat" {
 		return inf.rebatchConcat(n, args)
 	}
@@ -111,26 +115,50 @@ func rebatchReshape(n *ir.Node, was, is []int, axis int, out, written []int) ([]
 // rebatchConcat repeats what is concatenated with data along the batch, so that
 // it fits: class and position tokens, which do not depend on the data.
 func (inf *inferrer) rebatchConcat(n *ir.Node, args []arg) error {
-	axis, rank, to := -1, 0, 0
+	axis, rank, to, along := -1, 0, 0, 0
 	for i, a := range args {
-		if was := inf.base[n.Inputs[i]]; a.t == nil && !slices.Equal(was, a.typ.Dims) {
-			if axis = changedAxis(was, a.typ.Dims); axis < 0 {
+		if was := inf.base[n.Inputs[i]]; a.t == nil && !slices.Equal(was, a.typ.Dims) && len(was) == len(a.typ.Dims) {
+			rank = len(was)
+			if along = n.Attrs.Int("axis", 0); along < 0 {
+				along += rank
+			}
+			was, is := slices.Clone(was), slices.Clone(a.typ.Dims)
+			if along >= 0 && along < rank { // lengths along it need not agree
+				was[along] = is[along]
+			}
+			if slices.Equal(was, is) {
+				continue
+			}
+			if axis = changedAxis(was, is); axis < 0 {
 				return nil
 			}
-			rank, to = len(was), a.typ.Dims[axis]
+			to = is[axis]
 		}
 	}
-	along := n.Attrs.Int("axis", 0)
-	if along < 0 {
-		along += rank
-	}
-	if axis < 0 || along == axis {
+	if axis < 0 {
 		return nil
 	}
 	for i, a := range args {
 		d := a.typ.Dims
-		if len(d) != rank || d[axis] == 0 || d[axis] == to || to%d[axis] != 0 {
+		if len(d) != rank || d[axis] == 0 || d[axis] == to {
 			continue
+		}
+		if to%d[axis] != 0 { // a token that the file repeats for its own batch
+			if !inf.repeated(n.Inputs[i], a, axis) {
+				continue
+			}
+			one := &ir.Node{Op: "Slice", Name: nodeName(n) + "/one", Attrs: ir.Attrs{}, Outputs: []string{inf.newName(n, "one")}, Inputs: []string{n.Inputs[i],
+				inf.newTensor(n, "first", ir.FromInt64s("", []int64{0}, 1)), inf.newTensor(n, "end", ir.FromInt64s("", []int64{1}, 1)),
+				inf.newTensor(n, "axis", ir.FromInt64s("", []int64{int64(axis)}, 1))}}
+			if err := inf.node(one); err != nil {
+				return err
+			}
+			n.Inputs[i] = one.Outputs[0]
+			d = inf.g.Types[n.Inputs[i]].Dims
+			args[i] = arg{ok: true, typ: inf.g.Types[n.Inputs[i]], t: inf.g.Tensors[n.Inputs[i]]}
+			if to == 1 {
+				continue
+			}
 		}
 		repeats := make([]int64, rank)
 		for j := range repeats {
@@ -147,6 +175,31 @@ func (inf *inferrer) rebatchConcat(n *ir.Node, args []arg) error {
 		args[i] = arg{ok: true, typ: inf.g.Types[n.Inputs[i]], t: inf.g.Tensors[n.Inputs[i]]}
 	}
 	return nil
+}
+
+// repeated reports whether a value that does not depend on the data is the same
+// all along an axis: the output of an Expand along it, or such a constant.
+func (inf *inferrer) repeated(name string, a arg, axis int) bool {
+	if a.t == nil {
+		i := slices.IndexFunc(inf.nodes, func(n *ir.Node) bool { return slices.Contains(n.Outputs, name) })
+		if i < 0 || inf.nodes[i].Op != "Expand" || inf.g.Tensors[inf.nodes[i].Inputs[0]] == nil {
+			return false
+		}
+		in := inf.g.Types[inf.nodes[i].Inputs[0]].Dims
+		at := axis - (len(a.typ.Dims) - len(in))
+		return at < 0 || in[at] == 1
+	}
+	outer, n, inner := split3(a.typ.Dims, axis)
+	inner *= a.t.DType.Size()
+	for o := range outer {
+		block := a.t.Raw[o*n*inner : (o+1)*n*inner]
+		for k := 1; k < n; k++ {
+			if !bytes.Equal(block[:inner], block[k*inner:(k+1)*inner]) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // newTensor adds a constant to the graph under a name made from the node's.

@@ -16,6 +16,8 @@ type inferrer struct {
 	// base holds the shapes of a first walk with the file's own batch, if it
 	// fixes one and another is asked for.
 	base map[string][]int
+	// respaced is set where that walk had another height or width.
+	respaced bool
 	// shapes has the static shape of every value ever seen, removed ones too.
 	shapes map[string][]int
 	// alias leads from a removed value to the one that replaces it.
