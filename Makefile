@@ -1,4 +1,4 @@
-# vislora. Targets: setup build demo test test-all test-nocgo race lint fuzz bench fmt generate env clean
+# vislora. Targets: setup build demo test test-all test-nocgo race lint fuzz bench conformance matrix fmt generate env clean
 #
 # Every target makes the machine ready first (scripts/setup.sh, which does
 # nothing when all is there) and builds with what is there: oneDNN and OpenCV

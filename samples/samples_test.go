@@ -97,7 +97,7 @@ func TestDataSets(t *testing.T) {
 		classes int
 		counts  map[string]int // per class
 	}{
-		{"retail", 8, map[string]int{"train": 40, "val": 10, "test": 25}},
+		{"retail", 8, map[string]int{"train": 48, "val": 10, "test": 25}},
 		{"microscopy", 5, map[string]int{"train": 60, "val": 14, "test": 36}},
 	} {
 		seen := make(map[string]string) // content → file

@@ -42,7 +42,7 @@ const (
 	forwardTolerance = 1e-4 // of the output's range
 	mergeTolerance   = 1e-4
 	trainSteps       = 4
-	trainRate        = 2e-3
+	trainRate        = 3e-4
 )
 
 // pair is the exporter's reference of one model.

@@ -18,7 +18,7 @@ const (
 	gapX      = 24
 	gapY      = 26
 	margin    = 20
-	charWidth = 6.6 // of 11 pixel sans-serif, generously
+	maxText   = 28 // characters of 11 pixel sans-serif in a box
 )
 
 // box is one node, input or output.
@@ -166,11 +166,10 @@ func (p *picture) svg(w *bufio.Writer, title string) {
 // its start.
 func clip(s string) string {
 	r := []rune(s)
-	const most = boxWidth / charWidth
-	if len(r) <= int(most) {
+	if len(r) <= maxText {
 		return s
 	}
-	return "…" + string(r[len(r)-int(most)+1:])
+	return "…" + string(r[len(r)-maxText+1:])
 }
 
 func shape(t ir.Type) string {

@@ -3,8 +3,10 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/vislora/vislora/internal/onnx/eval"
 	"github.com/vislora/vislora/internal/onnx/ir"
 )
 
@@ -88,6 +90,26 @@ func (m *Model) MissingOps(g *ir.Graph, supported func(op, domain string) bool) 
 	}
 	if len(e.Ops) == 0 {
 		return nil
+	}
+	return e
+}
+
+// unsupported names the file in an error of the evaluator, and lists missing
+// operators as [Model.MissingOps] does: one entry each, with the opset of its
+// own domain.
+func (m *Model) unsupported(err error) error {
+	var missing *eval.UnsupportedError
+	if !errors.As(err, &missing) {
+		return inFile(m.Path, err)
+	}
+	e := &UnsupportedError{Path: m.Path}
+	for _, o := range missing.Ops {
+		i := slices.IndexFunc(e.Ops, func(u UnsupportedOp) bool { return u.Op == o.Op && u.Domain == o.Domain })
+		if i < 0 {
+			i = len(e.Ops)
+			e.Ops = append(e.Ops, UnsupportedOp{Op: o.Op, Domain: o.Domain, Node: o.Node, Opset: m.Opset(o.Domain)})
+		}
+		e.Ops[i].Count++
 	}
 	return e
 }

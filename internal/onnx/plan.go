@@ -92,7 +92,7 @@ func (m *Model) Plan(o PlanOptions) (*ir.Graph, error) {
 		inputs[in.Name] = d
 	}
 	if err := eval.Infer(g, eval.Options{Inputs: inputs, MaxBytes: graphMemory + graphMemoryPerByte*m.bytes()}); err != nil {
-		return nil, inFile(m.Path, err)
+		return nil, m.unsupported(err)
 	}
 	if !o.Unfused {
 		if err := fuse.RunWith(g, fuse.Options{KeepBatchNorm: o.KeepBatchNorm}); err != nil {

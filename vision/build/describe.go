@@ -112,9 +112,10 @@ func (n *Net) describeTraining(d *Description, r int, sites []Site, until []stri
 	if err != nil {
 		return err
 	}
+	reached := g.reached(cost)
 	var wrt gorgonia.Nodes
 	for _, p := range t.Trainable() {
-		if leaf := g.Leaves[p.Name]; leaf != nil {
+		if leaf := g.Leaves[p.Name]; leaf != nil && reached[leaf] {
 			wrt = append(wrt, leaf)
 		}
 	}
@@ -131,6 +132,29 @@ func (n *Net) describeTraining(d *Description, r int, sites []Site, until []stri
 	}
 	d.TrainBytes, d.StepGFLOPs = p.ArenaBytes, p.Flops()/1e9/float64(d.Batch)
 	return nil
+}
+
+// reached are the nodes that a gradient of cost flows to. An adapter whose
+// layer only decides indices (which of many tokens are kept) is not there.
+func (g *Graph) reached(cost *ops.Node) map[*ops.Node]bool {
+	seen := map[*ops.Node]bool{}
+	stack := []*ops.Node{cost}
+	for len(stack) > 0 {
+		n := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if seen[n] || !g.Needs(n) {
+			continue
+		}
+		seen[n] = true
+		if op := ops.OpOf(n); op != nil {
+			for i, needs := range op.DiffWRT(len(op.In)) {
+				if needs {
+					stack = append(stack, op.In[i])
+				}
+			}
+		}
+	}
+	return seen
 }
 
 func (g *Graph) wanted(until []string) []string {

@@ -16,12 +16,13 @@ import (
 // host runs a node with the host evaluator, in the same straight line: integer
 // arithmetic, selection, and rare operators that have no kernel. It has no
 // gradient; when something that trains lies behind it, that is an error which
-// names it, unless all it makes are integers, which have none anyway.
+// names it, unless all that it reads or makes are integers, which have none
+// anyway.
 func (g *Graph) host(n *ir.Node) {
-	detached := true
-	for _, out := range n.Outputs {
-		detached = detached && (out == "" || kindOf(g.IR.Types[out].DType) == buffer.I64)
+	integers := func(names []string) bool {
+		return !slices.ContainsFunc(names, func(s string) bool { return s != "" && kindOf(g.IR.Types[s].DType) == buffer.F32 })
 	}
+	detached := integers(n.Inputs) || integers(n.Outputs)
 	g.hostNode(n, detached)
 	if !detached {
 		g.Hosted = append(g.Hosted, n)

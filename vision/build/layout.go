@@ -184,10 +184,5 @@ func reshapeView(old, perm, dims []int) ([]int, bool) {
 	return append(ones, out...), true
 }
 
-// dropAxis removes a logical axis of length 1.
-func (g *Graph) dropAxis(v val, axis int) val {
-	return g.reshape(v, slices.Delete(slices.Clone(v.dims), axis, axis+1))
-}
-
 // memoryAxis is where a logical axis lies in memory.
 func (v val) memoryAxis(axis int) int { return slices.Index(v.perm, axis) }

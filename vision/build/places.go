@@ -142,7 +142,11 @@ func lowerScatter(g *Graph, n *ir.Node) {
 // lowerTopK sorts on the host; the values that were taken keep their gradient.
 func lowerTopK(g *Graph, n *ir.Node) {
 	x := g.val(n.In(0))
-	if !g.Needs(x.node) || len(n.Outputs) < 2 {
+	if !g.Needs(x.node) {
+		g.hostNode(n, true)
+		return
+	}
+	if len(n.Outputs) < 2 {
 		g.host(n)
 		return
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/vislora/vislora/datasets"
 	"github.com/vislora/vislora/internal/cv"
 	"github.com/vislora/vislora/vision"
+	"github.com/vislora/vislora/vision/transform"
 )
 
 // PredictConfig says what to predict.
@@ -216,6 +217,9 @@ func (p *Predictions) save(c PredictConfig) error {
 		for _, q := range im.Predictions[:min(top, len(im.Predictions))] {
 			lines = append(lines, fmt.Sprintf("%s %.3f", q.Name, q.Score))
 		}
+		if pic, err = enlarged(pic); err != nil {
+			return err
+		}
 		if err := cv.Annotate(pic, lines); err != nil {
 			return err
 		}
@@ -243,4 +247,18 @@ func (p *Predictions) save(c PredictConfig) error {
 	}
 	w.Flush()
 	return writeFile(filepath.Join(dir, "predictions.csv"), []byte(text.String()))
+}
+
+// readable is the shorter side below which a picture is enlarged before its
+// answers are written on it.
+const readable = 320
+
+func enlarged(im *vision.Image) (*vision.Image, error) {
+	k := (readable + min(im.W, im.H) - 1) / min(im.W, im.H)
+	if k <= 1 {
+		return im, nil
+	}
+	out := vision.NewImage(k*im.W, k*im.H)
+	var r transform.Resizer
+	return out, r.Resize(out, im, out.W, out.H, vision.Bicubic)
 }

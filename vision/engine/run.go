@@ -10,6 +10,7 @@ import (
 	"github.com/vislora/vislora/internal/npy"
 	"github.com/vislora/vislora/internal/onnx/ir"
 	"github.com/vislora/vislora/internal/ops"
+	"github.com/vislora/vislora/lora"
 	"github.com/vislora/vislora/vision/build"
 )
 
@@ -24,7 +25,13 @@ type RunConfig struct {
 // RunGraph runs the whole graph, the file's own outputs included, on arrays,
 // and writes its outputs as .npy files named after them ("/" becomes "_").
 func RunGraph(c RunConfig) (written []string, err error) {
-	n, err := OpenNetwork(c.Model, NetworkOptions{})
+	var o NetworkOptions
+	if c.Adapter != "" { // one that PEFT wrote has no runtime metadata
+		if rt, err := lora.ReadRuntime(c.Adapter); err == nil {
+			o.KeepBatchNorm = rt.BatchNorm
+		}
+	}
+	n, err := OpenNetwork(c.Model, o)
 	if err != nil {
 		return nil, err
 	}
