@@ -95,7 +95,7 @@ func markdown(rows []*row, kernels string, took time.Duration) string {
 	var b strings.Builder
 	b.WriteString("# Models\n\nMade by `make matrix`: do not edit.\n\n")
 	b.WriteString("Every model was exported by PyTorch with random weights (`scripts/peers/make_models.py`) and run through vislora. Forward is the largest difference to PyTorch's ")
-	fmt.Fprintf(&b, "outputs, relative to their range (at most %g). Training puts an adapter of rank 8 on every site and takes %d steps of AdamW on two pictures. ", forwardTolerance, trainSteps)
+	fmt.Fprintf(&b, "outputs, relative to their range (at most %g); with a fixed batch, of one picture too. Training puts an adapter of rank 8 on every site and takes %d steps of AdamW on two pictures. ", forwardTolerance, trainSteps)
 	b.WriteString("Merged is the largest difference between ONNX Runtime's outputs of the merged file (graph optimisation off: above that it computes a Pad before an AveragePool wrongly) and the adapted network's.\n\n")
 	fmt.Fprintf(&b, "Kernels: %s. The whole table took %.0f s.\n\n", kernels, took.Seconds())
 	b.WriteString("| model |")

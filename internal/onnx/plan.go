@@ -14,7 +14,10 @@ type PlanOptions struct {
 	// Batch is the number of images. Default 1.
 	Batch int
 	// Height and Width are those of the picture input; 0 keeps what the file
-	// says, or 224 where it says nothing.
+	// says, or 224 where it says nothing. Where the file fixes another size,
+	// what it wrote down about it follows, and a vision transformer's position
+	// embedding is interpolated (bicubic with antialiasing, as timm does it);
+	// a graph that cannot follow is refused with the name of the node.
 	Height, Width int
 	// Shapes gives inputs other than the picture their dimensions, by name.
 	Shapes map[string][]int

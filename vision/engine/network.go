@@ -132,19 +132,6 @@ func (n *Network) plan(batch int) (*ir.Graph, error) {
 // Close gives the model's file back.
 func (n *Network) Close() error { return n.Model.Close() }
 
-// site returns the site with a path.
-func (n *Network) site(path string) *build.Site {
-	for i := range n.Annotation.Sites {
-		if n.Annotation.Sites[i].Path == path {
-			return &n.Annotation.Sites[i]
-		}
-	}
-	if c := n.Annotation.Classifier; c != nil && c.Path == path {
-		return c
-	}
-	return nil
-}
-
 // canonical returns a site's weight as (out, in) or (out, in/g, kH, kW).
 func (n *Network) canonical(s build.Site) []float32 {
 	t := n.Annotation.Graph.Tensors[s.Weight]

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/vislora/vislora/internal/gradcheck"
 	"github.com/vislora/vislora/internal/onnx/onnxtest"
 	"github.com/vislora/vislora/lora"
 )
@@ -120,6 +122,58 @@ func csvRows(t *testing.T, a, b string) {
 	}
 	if x, y := strings.Join(rows[0], "\n"), strings.Join(rows[1], "\n"); x != y || len(rows[0]) != 4 {
 		t.Errorf("results.csv:\n%s\nresumed:\n%s", x, y)
+	}
+}
+
+// Stopped after an epoch's last step and validation, before it is saved: the
+// epoch still counts, and so does its accuracy.
+func TestStoppedBetweenEpochs(t *testing.T) {
+	model, data := tinyCNN(7, 32).File(t), pictureFolder(t, 3, 7, 2)
+	whole := mustTrain(t, quick(t, model, data))
+	for _, epoch := range []string{"epoch 1/3", "epoch 3/3"} {
+		ctx, cancel := context.WithCancel(context.Background())
+		c := quick(t, model, data, func(c *TrainConfig) {
+			c.Log = func(format string, args ...any) {
+				if strings.HasPrefix(fmt.Sprintf(format, args...), epoch) {
+					cancel()
+				}
+			}
+		})
+		res, err := Train(ctx, c)
+		if !errors.Is(err, ErrInterrupted) || res.BestEpoch == 0 {
+			t.Fatalf("%s: %+v, %v", epoch, res, err)
+		}
+		if again := mustTrain(t, TrainConfig{Resume: res.Dir, plain: true}); again.BestEpoch != whole.BestEpoch {
+			t.Errorf("%s: the best epoch is %d, in one piece %d", epoch, again.BestEpoch, whole.BestEpoch)
+		}
+		sameBytes(t, epoch, whole.Dir, res.Dir)
+	}
+}
+
+// Two batches of four make the update of one batch of eight.
+func TestAccumulatedUpdate(t *testing.T) {
+	model, data := tinyViT(7).File(t), pictureFolder(t, 2, 8, 1)
+	run := func(batch, accumulate int) *run {
+		r := start(t, quick(t, model, data, func(c *TrainConfig) {
+			c.Batch, c.Accumulate, c.Epochs, c.Optimizer, c.LR0, c.Warmup, c.Augment = batch, accumulate, 1, "sgd", .1, 0, false
+		}))
+		if _, err := r.loop(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	a, b := run(8, 1), run(4, 2)
+	if a.at.Updates != 2 || b.at.Updates != 2 {
+		t.Fatalf("%d and %d updates, want 2", a.at.Updates, b.at.Updates)
+	}
+	for i, p := range a.params {
+		if e := gradcheck.RangeError(wide(b.params[i].Value), wide(p.Value)); e > 1e-4 {
+			t.Errorf("%s: off by %.2g of its range", p.Name, e)
+		}
+	}
+	one := run(4, 1)
+	if e := gradcheck.RangeError(wide(one.params[0].Value), wide(a.params[0].Value)); e < 1e-3 {
+		t.Errorf("without accumulation %s differs by %.2g only: nothing is tested", a.params[0].Name, e)
 	}
 }
 

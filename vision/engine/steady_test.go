@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"bytes"
+	"context"
 	"math"
 	"os"
 	"path/filepath"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/vislora/vislora/internal/onnx/onnxtest"
 	"github.com/vislora/vislora/internal/ops"
+	"github.com/vislora/vislora/lora"
 )
 
 // A steady step allocates nothing in the executor and little around it.
@@ -81,5 +84,33 @@ func TestDivergence(t *testing.T) {
 		}
 	} else if !strings.Contains(err.Error(), "No weights were saved yet") {
 		t.Errorf("%v", err)
+	}
+}
+
+// Once weights were saved, a run that diverges leaves them as they were and
+// says where they are; so does one that is interrupted with broken weights.
+func TestDivergenceKeepsWeights(t *testing.T) {
+	for _, interrupt := range []bool{false, true} {
+		c := quick(t, tinyCNN(5, 32).File(t), pictureFolder(t, 2, 5, 2))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		r := start(t, c)
+		last := filepath.Join(r.dir, "weights", "last", lora.WeightsFile)
+		var saved []byte
+		r.c.Progress = func(p Progress) {
+			if p.Epoch == 2 && p.Step == 1 {
+				saved, _ = os.ReadFile(last)
+				r.params[0].Value[0] = float32(math.NaN())
+				if interrupt {
+					cancel()
+				}
+			}
+		}
+		_, err := r.loop(ctx)
+		says(t, err, "epoch 2", "diverged at learning rate", "last good weights are in "+filepath.Dir(last), "--lr0")
+		now, rerr := os.ReadFile(last)
+		if rerr != nil || len(saved) == 0 || !bytes.Equal(saved, now) {
+			t.Errorf("interrupted %v: the last good weights changed: %v", interrupt, rerr)
+		}
 	}
 }

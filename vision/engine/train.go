@@ -204,12 +204,10 @@ func (r *run) prepare() (err error) {
 	if r.mix.Enabled() {
 		r.loss.SoftTargets = true
 	}
-	aug := c.Aug
-	if !c.Augment {
-		aug = transform.Augment{}
-		r.pipe, err = transform.Eval(r.pre)
+	if c.Augment {
+		r.pipe, err = transform.Train(r.pre, c.Aug)
 	} else {
-		r.pipe, err = transform.Train(r.pre, aug)
+		r.pipe, err = transform.Eval(r.pre)
 	}
 	if err != nil {
 		return err
@@ -327,11 +325,6 @@ func (r *run) loop(ctx context.Context) (*Result, error) {
 			}
 			return nil, err
 		}
-		if !c.plain {
-			if err := r.samples.write(r.dir); err != nil {
-				return nil, fmt.Errorf("draw training batches: %w", err)
-			}
-		}
 		row := r.at.Rows[len(r.at.Rows)-1]
 		improved := r.at.better(row)
 		if improved {
@@ -345,6 +338,11 @@ func (r *run) loop(ctx context.Context) (*Result, error) {
 		}
 		if err := r.save("last", true); err != nil {
 			return nil, err
+		}
+		if !c.plain {
+			if err := r.samples.write(r.dir); err != nil {
+				return nil, fmt.Errorf("draw training batches: %w", err)
+			}
 		}
 		if err := report.WriteCSV(filepath.Join(r.dir, "results.csv"), r.at.history()); err != nil {
 			return nil, err

@@ -58,6 +58,10 @@ const (
 // concatenated) get the new one wherever it is plain which dimension is the
 // batch; elsewhere the error says so.
 //
+// The same is done where the file fixes the height and width of a picture and
+// others are asked for; there the position embedding of a vision transformer is
+// interpolated besides (see respace.go).
+//
 // It returns an [UnsupportedError] listing every node with an unknown operator,
 // a [DynamicError] where a convolution, pooling, normalisation or resizing gets
 // a shape that depends on the data, and otherwise an error that names the first

@@ -38,7 +38,7 @@ func (inf *inferrer) rebatch(n *ir.Node, args []arg) error {
 	switch n.Op {
 	case "Reshape":
 		var err error
-		if want, err = rebatchReshape(n, was, is, axis, out, written); err != nil {
+		if want, err = rebatchReshape(n, was, is, axis, out, written, inf.fileBatch()); err != nil {
 			return err
 		}
 	case "Expand":
@@ -66,6 +66,44 @@ func (inf *inferrer) rebatch(n *ir.Node, args []arg) error {
 	return nil
 }
 
+// batchWithin finds the output dimension that holds the batch where axis is not
+// one of its own: a factor that is the file's batch, split off from axis; or the
+// dimension that axis was merged into, with what stands before or behind it. −1
+// where there is more than one answer.
+func batchWithin(was, out []int, axis, old int) int {
+	if old < 2 || was[axis]%old != 0 {
+		return -1
+	}
+	at := product(was[:axis])
+	split, merged, before := -1, -1, 1
+	for j, d := range out {
+		if d == old && before >= at && before < at*was[axis] {
+			if split >= 0 {
+				return -1
+			}
+			split = j
+		}
+		if before <= at && before*d%(at*old) == 0 && before*d >= at*old && merged < 0 {
+			merged = j
+		}
+		before *= d
+	}
+	if split >= 0 {
+		return split
+	}
+	return merged
+}
+
+// fileBatch is the batch that the file fixes, 0 where it has none.
+func (inf *inferrer) fileBatch() int {
+	for _, in := range inf.g.Inputs {
+		if d := inf.base[in.Name]; len(d) > 0 {
+			return d[0]
+		}
+	}
+	return 0
+}
+
 // changedAxis is the only axis in which two shapes differ, −1 if there is none
 // or more than one.
 func changedAxis(was, is []int) int {
@@ -86,8 +124,10 @@ func changedAxis(was, is []int) int {
 
 // rebatchReshape gives the shape to ask for, so that the batch, axis of the
 // input, stays an axis of its own, or becomes part of one that was written as
-// −1 or computed. was went to out with the file's batch.
-func rebatchReshape(n *ir.Node, was, is []int, axis int, out, written []int) ([]int, error) {
+// −1 or computed. was went to out with the file's batch, old. Where it is merged
+// with what follows it (batch·heads of an attention), or split off again, it is
+// the outermost factor.
+func rebatchReshape(n *ir.Node, was, is []int, axis int, out, written []int, old int) ([]int, error) {
 	allowZero := n.Attrs.Int("allowzero", 0) != 0
 	asWritten, err := reshapeDims(is, written, allowZero)
 	before := 1 // elements that the axis' index steps over, counted in slices
@@ -95,7 +135,14 @@ func rebatchReshape(n *ir.Node, was, is []int, axis int, out, written []int) ([]
 		if before == product(was[:axis]) && j < len(out) {
 			want := slices.Clone(out)
 			want[j] = out[j] / max(1, was[axis]) * is[axis]
+			split := old > 0 && was[axis] != old && was[axis]%old == 0 && out[j] == old && out[j]*is[axis]%was[axis] == 0
+			if split {
+				want[j] = out[j] * is[axis] / was[axis]
+			}
 			switch {
+			case split && product(want) == product(is):
+				return want, nil
+			case split:
 			case out[j] == was[axis] && err == nil && slices.Equal(asWritten, want):
 				return written, nil
 			case out[j] == was[axis]:
@@ -107,6 +154,11 @@ func rebatchReshape(n *ir.Node, was, is []int, axis int, out, written []int) ([]
 		if j < len(out) {
 			before *= out[j]
 		}
+	}
+	if j := batchWithin(was, out, axis, old); j >= 0 && out[j]*is[axis]%was[axis] == 0 {
+		want := slices.Clone(out)
+		want[j] = out[j] * is[axis] / was[axis]
+		return want, nil
 	}
 	return nil, fmt.Errorf("%s: Reshape: cannot reshape %s to %s: the file was exported for %s, with a fixed batch: export it with a dynamic one, or use its batch",
 		describe(n), shapeString(is), shapeString(written), shapeString(was))

@@ -115,3 +115,26 @@ func TestHardCodedSize(t *testing.T) {
 		t.Fatalf("another size gives the error %v", err)
 	}
 }
+
+// TestMergedBatch plans an attention as torch.nn.MultiheadAttention writes it,
+// tokens first: the batch of two is merged with the heads, and split off again.
+func TestMergedBatch(t *testing.T) {
+	m, err := onnx.Parse(onnxtest.New(17).Input("x", ir.Float, 2, 5, 6).InitInts("merged", []int{3}, []int64{5, 6, 2}).InitInts("joined", []int{3}, []int64{5, 2, 6}).InitInts("rows", []int{2}, []int64{10, 6}).
+		Node("Transpose", ir.Attrs{"perm": []int64{1, 0, 2}}, []string{"x"}, []string{"t"}).Node("Reshape", nil, []string{"t", "merged"}, []string{"heads"}).
+		Node("Exp", nil, []string{"heads"}, []string{"e"}).Node("Reshape", nil, []string{"e", "rows"}, []string{"flat"}).
+		Node("Neg", nil, []string{"flat"}, []string{"n"}).Node("Reshape", nil, []string{"n", "joined"}, []string{"y"}).Output("y", ir.Float, 5, 2, 6).Bytes(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, batch := range []int{1, 2, 3, 4} {
+		g, err := m.Plan(onnx.PlanOptions{Shapes: map[string][]int{"x": {batch, 5, 6}}, Unfused: true})
+		if err != nil {
+			t.Fatalf("batch %d: %v", batch, err)
+		}
+		for name, want := range map[string][]int{"heads": {5, 3 * batch, 2}, "flat": {5 * batch, 6}, "y": {5, batch, 6}} {
+			if got := g.Types[name].Dims; !slices.Equal(got, want) {
+				t.Errorf("batch %d: %s is %v, want %v", batch, name, got, want)
+			}
+		}
+	}
+}
