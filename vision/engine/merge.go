@@ -66,8 +66,8 @@ type merger struct {
 	trained map[string][]float32 // by planned tensor
 }
 
-// site merges one adapter. A weight that other nodes read too is given to this
-// node as a tensor of its own.
+// site merges one adapter. No other node reads the weight: a weight that is
+// applied in several places is not a site.
 func (m *merger) site(s lora.Spec, changed map[string][]float32) error {
 	g := m.n.Annotation.Graph
 	w, bias := m.n.canonical(s.Site), []float32(nil)
@@ -93,13 +93,7 @@ func (m *merger) site(s lora.Spec, changed map[string][]float32) error {
 	if s.Site.Kind == build.KindLinear && !s.Site.TransW {
 		merged = transposed(out.W, s.Site.Out, s.Site.In)
 	}
-	if m.readers(s.Site.Weight) > 1 {
-		if err := m.own(s.Site, merged); err != nil {
-			return err
-		}
-	} else {
-		changed[s.Site.Weight] = merged
-	}
+	changed[s.Site.Weight] = merged
 	if s.Site.Bias != "" && out.Bias != nil && !slices.Equal(out.Bias, bias) {
 		changed[s.Site.Bias] = out.Bias
 	}
@@ -117,24 +111,6 @@ func (m *merger) readers(tensor string) int {
 		}
 	}
 	return c
-}
-
-// own gives a site's node a weight tensor of its own.
-func (m *merger) own(s build.Site, data []float32) error {
-	t := m.n.Annotation.Graph.Tensors[s.Weight]
-	name := m.fresh(s.Path + ".weight")
-	if err := m.add(name, data, fileType(t), t.Dims...); err != nil {
-		return err
-	}
-	return m.e.RedirectInput(s.Output, 1, name)
-}
-
-// fileType is the element type that a planned tensor has in the file.
-func fileType(t *ir.Tensor) ir.DType {
-	if t.Origin != nil {
-		return t.Origin.DType
-	}
-	return t.DType
 }
 
 func (m *merger) fresh(name string) string {
