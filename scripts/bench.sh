@@ -186,7 +186,7 @@ memory=$(awk '/^MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo 2>/
   echo
   echo "| | |"
   echo "|---|---|"
-  echo "| machine | $cpu, $(nproc) threads${simd:+, $simd}${memory:+, $memory}, $(uname -s) $(uname -r) |"
+  echo "| machine | $cpu, $(nproc) threads${simd:+, $simd}${memory:+, $memory}, $(uname -s) |"
   echo "| date, load before | $(date -u +%Y-%m-%d), $load |"
   echo "| vislora | $("$VISLORA" version 2>/dev/null | head -n 1 || echo unknown) |"
   if [ $peer = 1 ]; then
