@@ -12,14 +12,17 @@ import (
 
 var inspectVerb = verb{"inspect", "what vislora sees in a model: architecture, adapter sites, features", []string{
 	"vislora inspect backbone.onnx",
-	"vislora inspect backbone.onnx --json",
+	"vislora inspect backbone.onnx --graph backbone.html --lora-r 16",
 }, runInspect}
 
 func runInspect(_ context.Context, e *env, args []string) error {
-	imgsz := e.fs.Int("imgsz", 0, "input size; 0 = the model's")
+	var c engine.InspectConfig
+	e.fs.IntVar(&c.ImgSz, "imgsz", 0, "input size; 0 = the model's")
+	e.fs.IntVar(&c.Batch, "batch", 8, "images of the memory figures")
+	e.fs.IntVar(&c.Rank, "lora-r", 8, "rank of the adapter costs")
+	e.fs.StringVar(&c.Graph, "graph", "", "draw the rebuilt graph, adapter sites marked, into this .svg or .html `file`")
 	asJSON := e.fs.Bool("json", false, "print one JSON object on stdout")
-	var pre engine.PreprocessOptions
-	bind(e, "", reflect.ValueOf(&pre).Elem())
+	bind(e, "", reflect.ValueOf(&c.Preprocess).Elem())
 	positional, err := e.parse(args)
 	if err != nil {
 		return err
@@ -27,7 +30,8 @@ func runInspect(_ context.Context, e *env, args []string) error {
 	if len(positional) != 1 {
 		return usageError{fmt.Errorf("want one model: vislora inspect MODEL.onnx")}
 	}
-	in, err := engine.Inspect(positional[0], *imgsz, pre)
+	c.Model = positional[0]
+	in, err := engine.Inspect(c)
 	if err != nil {
 		return err
 	}

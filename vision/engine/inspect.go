@@ -1,12 +1,16 @@
 package engine
 
 import (
+	"bytes"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/vislora/vislora/internal/cv"
 	"github.com/vislora/vislora/internal/kernels"
 	"github.com/vislora/vislora/internal/kernels/onednn"
+	"github.com/vislora/vislora/internal/netpic"
 	"github.com/vislora/vislora/internal/ort"
 	"github.com/vislora/vislora/vision"
 	"github.com/vislora/vislora/vision/build"
@@ -36,6 +40,21 @@ type Inspection struct {
 	Metadata map[string]string `json:"metadata,omitempty"`
 	Warnings []string          `json:"warnings,omitempty"`
 	Notes    []string          `json:"notes,omitempty"`
+	// Cost is the work and memory of a batch, with an adapter on every site.
+	Cost *build.Description `json:"cost"`
+	Rank int                `json:"rank"`
+}
+
+// InspectConfig says what to look at and for which adapter.
+type InspectConfig struct {
+	Model      string
+	ImgSz      int
+	Batch      int // of the memory figures, default 8
+	Rank       int // of the adapter costs, default 8
+	Preprocess PreprocessOptions
+	// Graph is a file for a picture of the rebuilt graph with the adapter sites
+	// marked: .svg or .html; "" for none.
+	Graph string
 }
 
 // InspectedSite is a layer that an adapter can be put on.
@@ -46,29 +65,65 @@ type InspectedSite struct {
 	Shape  []int  `json:"shape"`
 	Groups int    `json:"groups,omitempty"`
 	Weight string `json:"weight"`
-	// Adapter is the number of parameters of an adapter of rank 8.
-	Adapter int `json:"adapter_params_r8"`
+	// Adapter is what an adapter of the asked rank costs.
+	Adapter build.SiteCost `json:"adapter"`
 }
 
 // Inspect opens a model and describes it.
-func Inspect(path string, imgsz int, pre PreprocessOptions) (*Inspection, error) {
-	n, err := OpenNetwork(path, NetworkOptions{Height: imgsz, Width: imgsz})
+func Inspect(c InspectConfig) (*Inspection, error) {
+	if c.Batch <= 0 {
+		c.Batch = 8
+	}
+	if c.Rank <= 0 {
+		c.Rank = 8
+	}
+	n, err := OpenNetwork(c.Model, NetworkOptions{Height: c.ImgSz, Width: c.ImgSz})
 	if err != nil {
 		return nil, err
 	}
 	defer n.Close()
 	a, m := n.Annotation, n.Model
-	in := &Inspection{Path: path, Bytes: m.Size, SHA256: m.SHA256(), Producer: m.Producer, Opset: m.Opset(""), Family: a.Family, Arch: a.Arch, Input: n.Picture.Name,
+	in := &Inspection{Path: c.Model, Rank: c.Rank, Bytes: m.Size, SHA256: m.SHA256(), Producer: m.Producer, Opset: m.Opset(""), Family: a.Family, Arch: a.Arch, Input: n.Picture.Name,
 		Shape: a.Graph.Types[n.Picture.Name].Dims, Params: n.parameters(), Nodes: len(m.Graph.Nodes), Planned: len(a.Graph.Nodes), Ops: map[string]int{},
 		Features: a.Features, Classes: a.Classes, Names: modelClasses(m), Metadata: m.Metadata, Warnings: m.Warnings, Notes: a.Notes}
 	for _, node := range a.Graph.Nodes {
 		in.Ops[node.Op]++
 	}
 	for _, s := range a.Sites {
-		in.Sites = append(in.Sites, InspectedSite{Path: s.Path, Kind: string(s.Kind), Role: s.Role, Shape: siteShape(s), Groups: s.Groups, Weight: s.Weight, Adapter: adapterParams(s, 8)})
+		in.Sites = append(in.Sites, InspectedSite{Path: s.Path, Kind: string(s.Kind), Role: s.Role, Shape: siteShape(s), Groups: s.Groups, Weight: s.Weight, Adapter: build.CostOf(a.Graph, s, c.Rank)})
 	}
-	in.Pre, in.Source, err = resolvePreprocess(m, pre, n.Height, n.Width)
-	return in, err
+	if in.Pre, in.Source, err = resolvePreprocess(m, c.Preprocess, n.Height, n.Width); err != nil {
+		return nil, err
+	}
+	if in.Cost, err = n.Net.Describe(c.Batch, c.Rank, a.Sites, n.until()...); err != nil {
+		return nil, err
+	}
+	if c.Graph != "" {
+		return in, n.draw(c.Graph, in.Cost)
+	}
+	return in, nil
+}
+
+// draw writes the picture of the planned graph.
+func (n *Network) draw(path string, d *build.Description) error {
+	write := netpic.SVG
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".svg":
+	case ".html", ".htm":
+		write = netpic.HTML
+	default:
+		return fmt.Errorf("--graph %s: use a name that ends in .svg or .html", path)
+	}
+	marked := make([]string, 0, len(d.Host)+len(d.Late))
+	for _, name := range append(slices.Clone(d.Host), d.Late...) {
+		short, _, _ := strings.Cut(name, " (")
+		marked = append(marked, short)
+	}
+	var b bytes.Buffer
+	if err := write(&b, n.Annotation.Graph, n.Annotation.Sites, netpic.Options{Title: filepath.Base(n.Model.Path), Marked: marked}); err != nil {
+		return err
+	}
+	return writeFile(path, b.Bytes())
 }
 
 func siteShape(s build.Site) []int {
@@ -76,16 +131,6 @@ func siteShape(s build.Site) []int {
 		return []int{s.Out, s.In / max(s.Groups, 1), s.Kernel[0], s.Kernel[1]}
 	}
 	return []int{s.Out, s.In}
-}
-
-// adapterParams counts A and B of rank r, rounded up to the groups.
-func adapterParams(s build.Site, r int) int {
-	if s.Kind == build.KindConv {
-		g := max(s.Groups, 1)
-		r = (r + g - 1) / g * g
-		return r*s.In/g*s.Kernel[0]*s.Kernel[1] + s.Out*r/g
-	}
-	return r * (s.In + s.Out)
 }
 
 // String is the description for people.
@@ -111,21 +156,36 @@ func (in *Inspection) String() string {
 			p("  features      pooled (%s), %d channels: %s", f.Pool, f.Channels, f.Value)
 		}
 	}
+	d := in.Cost
+	p("  work          %.2f GFLOP an image, forward", d.GFLOPs)
+	if d.Untrainable == "" {
+		p("                %.2f GFLOP an image in a training step with adapters of rank %d on every site", d.StepGFLOPs, in.Rank)
+		p("  memory        %.0f MB for values of a batch of %d, %.0f MB in training (weights apart)", float64(d.InferBytes)/1e6, d.Batch, float64(d.TrainBytes)/1e6)
+	} else {
+		p("  memory        %.0f MB for values of a batch of %d", float64(d.InferBytes)/1e6, d.Batch)
+		p("  training      not on every site: %s", d.Untrainable)
+	}
 	wide := 4
 	for _, s := range in.Sites {
 		wide = max(wide, len(s.Path))
 	}
 	total := 0
-	p("\n  %-*s  kind    role         shape                    adapter (r 8)", wide, "site")
+	p("\n  %-*s  kind    role         shape                    adapter (r %d)", wide, "site", in.Rank)
 	for _, s := range in.Sites {
 		shape := strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Shape), " ", "×"), "[]")
 		if s.Groups > 1 {
 			shape += fmt.Sprintf(" g%d", s.Groups)
 		}
-		p("  %-*s  %-6s  %-11s  %-23s  %s", wide, s.Path, s.Kind, s.Role, shape, thousands(s.Adapter))
-		total += s.Adapter
+		p("  %-*s  %-6s  %-11s  %-23s  %s", wide, s.Path, s.Kind, s.Role, shape, thousands(s.Adapter.Params))
+		total += s.Adapter.Params
 	}
 	p("  %d sites, %s parameters with an adapter on each", len(in.Sites), thousands(total))
+	for _, h := range d.Host {
+		p("note: %s runs without a gradient", h)
+	}
+	for _, h := range d.Late {
+		p("note: the shape of %s depends on the data", h)
+	}
 	for _, n := range in.Notes {
 		p("note: %s", n)
 	}

@@ -317,6 +317,9 @@ func (n *Network) fileFloat() ir.DType {
 // WriteMerged merges into a copy of the original file, lets edits change it
 // further, and writes it to path.
 func (n *Network) WriteMerged(path string, metadata map[string]any, edits ...func(*onnx.Editor) error) (*Merged, error) {
+	if err := n.exportable(); err != nil {
+		return nil, err
+	}
 	e, err := onnx.Edit(n.Model)
 	if err != nil {
 		return nil, err
@@ -345,4 +348,15 @@ func (n *Network) WriteMerged(path string, metadata map[string]any, edits ...fun
 		return nil, errors.New("export: no file name given: use --out FILE")
 	}
 	return report, e.Write(path)
+}
+
+// exportable refuses to write a file whose input has another size than the
+// network was planned for: what it learned is for that size.
+func (n *Network) exportable() error {
+	p := n.Picture
+	if p.Height > 0 && p.Height != n.Height || p.Width > 0 && p.Width != n.Width {
+		return fmt.Errorf("export %s: it was adapted at %d×%d pixels, and the file's input is fixed at %d×%d: start from a file exported with open height and width, or train without --imgsz",
+			n.Model.Path, n.Height, n.Width, p.Height, p.Width)
+	}
+	return nil
 }

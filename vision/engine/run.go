@@ -6,10 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/vislora/vislora/internal/buffer"
 	"github.com/vislora/vislora/internal/npy"
 	"github.com/vislora/vislora/internal/onnx/ir"
-	"github.com/vislora/vislora/internal/ops"
 	"github.com/vislora/vislora/lora"
 	"github.com/vislora/vislora/vision/build"
 )
@@ -72,43 +70,28 @@ func RunGraph(c RunConfig) (written []string, err error) {
 		return nil, err
 	}
 	defer s.close()
-	r := newRunner(s.team, s.kernels, func(b int) (circ *circuit, err error) {
-		defer ops.Recover(&err)
-		g, err := n.Net.Build(build.Options{Batch: b})
+	var outputs map[string]*ir.Tensor
+	err = s.team.Do(1, func(int) error {
+		g, err := n.Net.Build(build.Options{Batch: batch})
 		if err != nil {
-			return nil, err
+			return err
 		}
-		circ = &circuit{Graph: g}
-		for _, o := range g.IR.Outputs {
-			v, err := g.Value(o.Name)
-			if err != nil {
-				return nil, err
-			}
-			circ.outputs = append(circ.outputs, v)
+		r, err := build.NewRunner(g, s.kernels)
+		if err != nil {
+			return err
 		}
-		return circ, nil
+		defer r.Close()
+		outputs, err = r.Run(inputs)
+		return err
 	})
-	defer r.close()
-	set, err := r.prepare(batch)
 	if err != nil {
-		return nil, err
-	}
-	sh := set.shards[0]
-	for name, t := range inputs {
-		mem := sh.input(sh.Inputs[name])
-		if mem == nil {
-			continue // the outputs do not depend on it
-		}
-		fill(mem, t, name == n.Picture.Name && !n.Picture.ChannelsLast)
-	}
-	if _, err := r.step(set); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(c.Out, 0o755); err != nil {
 		return nil, err
 	}
-	for k, o := range sh.IR.Outputs {
-		b, err := npy.Encode(tensorOf(sh.exec.Value(sh.outputs[k]), sh.IR.Types[o.Name]))
+	for _, o := range n.Model.Graph.Outputs {
+		b, err := npy.Encode(outputs[o.Name])
 		if err != nil {
 			return nil, fmt.Errorf("output %s: %w", o.Name, err)
 		}
@@ -119,34 +102,4 @@ func RunGraph(c RunConfig) (written []string, err error) {
 		written = append(written, path)
 	}
 	return written, nil
-}
-
-// fill copies a tensor into an input; pictures given (N, C, H, W) are turned
-// channels-last.
-func fill(mem *buffer.Buffer, t *ir.Tensor, planar bool) {
-	if mem.Storage == buffer.I64 {
-		copy(mem.I64(), t.Int64s())
-		return
-	}
-	v := t.Float32s()
-	if !planar || len(t.Dims) != 4 {
-		copy(mem.F32(), v)
-		return
-	}
-	d := t.Dims
-	area := d[2] * d[3]
-	for i := range d[0] {
-		for c := range d[1] {
-			for p := range area {
-				mem.F32()[(i*area+p)*d[1]+c] = v[(i*d[1]+c)*area+p]
-			}
-		}
-	}
-}
-
-func tensorOf(b *buffer.Buffer, t ir.Type) *ir.Tensor {
-	if b.Storage == buffer.I64 {
-		return ir.FromInt64s("", append([]int64(nil), b.I64()...), t.Dims...)
-	}
-	return ir.FromFloat32s("", append([]float32(nil), b.F32()...), t.Dims...)
 }
