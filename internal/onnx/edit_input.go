@@ -23,3 +23,17 @@ func (e *Editor) ReplaceInput(old string, v ir.Value) error {
 	g.Input[i] = onnxpb.NewValueInfo(v.Name, int32(v.Type.DType), v.Type.Dims, v.Type.Params)
 	return nil
 }
+
+// ReshapeInput gives a graph input another type under the same name, such as
+// another picture size. Notes about the shapes of values in between no longer
+// hold and are removed.
+func (e *Editor) ReshapeInput(v ir.Value) error {
+	for i, in := range e.model.Graph.Input {
+		if in.GetName() == v.Name {
+			e.model.Graph.Input[i] = onnxpb.NewValueInfo(v.Name, int32(v.Type.DType), v.Type.Dims, v.Type.Params)
+			e.model.Graph.ValueInfo = nil
+			return nil
+		}
+	}
+	return fmt.Errorf("edit model: there is no input %q", v.Name)
+}

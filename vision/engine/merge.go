@@ -317,15 +317,15 @@ func (n *Network) fileFloat() ir.DType {
 // WriteMerged merges into a copy of the original file, lets edits change it
 // further, and writes it to path.
 func (n *Network) WriteMerged(path string, metadata map[string]any, edits ...func(*onnx.Editor) error) (*Merged, error) {
-	if err := n.exportable(); err != nil {
-		return nil, err
-	}
 	e, err := onnx.Edit(n.Model)
 	if err != nil {
 		return nil, err
 	}
 	report, err := n.merge(e)
 	if err != nil {
+		return nil, err
+	}
+	if err := n.resizeInput(e); err != nil {
 		return nil, err
 	}
 	for _, edit := range edits {
@@ -350,13 +350,29 @@ func (n *Network) WriteMerged(path string, metadata map[string]any, edits ...fun
 	return report, e.Write(path)
 }
 
-// exportable refuses to write a file whose input has another size than the
-// network was planned for: what it learned is for that size.
-func (n *Network) exportable() error {
+// resizeInput makes the file's fixed input the size that the network was planned
+// for. A transformer's position embedding was interpolated in memory only, so
+// there the file cannot follow.
+func (n *Network) resizeInput(e *onnx.Editor) error {
 	p := n.Picture
-	if p.Height > 0 && p.Height != n.Height || p.Width > 0 && p.Width != n.Width {
-		return fmt.Errorf("export %s: it was adapted at %d×%d pixels, and the file's input is fixed at %d×%d: start from a file exported with open height and width, or train without --imgsz",
+	if (p.Height == 0 || p.Height == n.Height) && (p.Width == 0 || p.Width == n.Width) {
+		return nil
+	}
+	if n.Annotation.Family != "cnn" {
+		return fmt.Errorf("export %s: it was adapted at %d×%d pixels, and the file is made for %d×%d: export the backbone at that size first, or train without --imgsz",
 			n.Model.Path, n.Height, n.Width, p.Height, p.Width)
+	}
+	for _, in := range n.Model.Graph.Inputs {
+		if in.Name == p.Name {
+			t := in.Type
+			t.Dims = slices.Clone(t.Dims)
+			h := 2
+			if p.ChannelsLast {
+				h = 1
+			}
+			t.Dims[h], t.Dims[h+1] = n.Height, n.Width
+			return e.ReshapeInput(ir.Value{Name: p.Name, Type: t})
+		}
 	}
 	return nil
 }
