@@ -63,7 +63,7 @@ func parse(b []byte) (*ir.Tensor, error) {
 	case m[1] == ">":
 		return nil, fmt.Errorf("big-endian arrays are not supported: save with astype('<%s')", m[2])
 	case m[3] == "True":
-		return nil, fmt.Errorf("Fortran order is not supported: save np.ascontiguousarray(x)")
+		return nil, fmt.Errorf("arrays in Fortran order are not supported: save np.ascontiguousarray(x)")
 	}
 	t := &ir.Tensor{DType: d, Dims: []int{}}
 	size := d.Size()
