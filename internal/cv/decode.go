@@ -35,17 +35,6 @@ func (d *Decoder) DecodeFile(dst *vision.Image, path string) error {
 	return nil
 }
 
-// Decode is [Decoder.Decode] for a single image.
-func Decode(data []byte) (*vision.Image, error) {
-	d := NewDecoder()
-	defer d.Close()
-	var im vision.Image
-	if err := d.Decode(&im, data); err != nil {
-		return nil, err
-	}
-	return &im, nil
-}
-
 // DecodeFile is [Decoder.DecodeFile] for a single image.
 func DecodeFile(path string) (*vision.Image, error) {
 	d := NewDecoder()

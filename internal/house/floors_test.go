@@ -48,7 +48,6 @@ var floors = map[string]float64{
 	"samples":                     6,
 	"samples/*":                   6,
 	"internal/house":              7,
-	"internal/deps":               7,
 	"internal/testdata":           0,
 	"internal/onnx/onnxtest":      1.4,
 	"internal/kernels/testkernel": 0.3,

@@ -441,9 +441,6 @@ func (p *Program) place() {
 	}
 }
 
-// Steps is the number of operators the program runs.
-func (p *Program) Steps() int { return len(p.steps) }
-
 // Flops is the work of one run: multiply-adds times two.
 func (p *Program) Flops() float64 {
 	total := 0.0

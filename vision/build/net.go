@@ -2,8 +2,6 @@ package build
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/vislora/vislora/internal/buffer"
 	"github.com/vislora/vislora/internal/onnx/ir"
@@ -73,21 +71,6 @@ func NewNet(plan func(batch int) (*ir.Graph, error)) *Net {
 // Adapt puts an adapter on a site. Its parameters must have been added with
 // [Net.AddParam] under their [AdapterParam] names before the network is built.
 func (n *Net) Adapt(a *Adapter) { n.adapters[a.Site.Output] = a }
-
-// RemoveAdapters takes all adapters off: the base model as it was.
-func (n *Net) RemoveAdapters() { n.adapters = map[string]*Adapter{} }
-
-// Adapters returns the adapters in order of their paths.
-func (n *Net) Adapters() []*Adapter {
-	out := slices.Collect(maps.Values(n.adapters))
-	slices.SortFunc(out, func(a, b *Adapter) int {
-		if a.Site.Path < b.Site.Path {
-			return -1
-		}
-		return 1
-	})
-	return out
-}
 
 // AddParam adds a parameter with its own memory, outside the Go heap.
 func (n *Net) AddParam(name string, data []float32, trainable bool, dims ...int) (*Param, error) {

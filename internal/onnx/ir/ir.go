@@ -154,8 +154,9 @@ func (a Attrs) Tensor(name string) *Tensor { v, _ := a[name].(*Tensor); return v
 func (a Attrs) Has(name string) bool { _, ok := a[name]; return ok }
 
 // Graph is a model's graph. A graph straight from a file has open types; a
-// planned one (see onnx.Model.Plan) has a static type for every value, no node
-// whose inputs are all constant, and fused operations.
+// planned one (see onnx.Model.Plan) has a static type for every value, fused
+// operations, and no node whose inputs are all constant but those that repeat a
+// parameter (Expand, Tile): folding them would cut the tie to the file.
 type Graph struct {
 	Name    string
 	Opset   int     // of the default domain

@@ -60,9 +60,6 @@ func (f *Flow) Producer(value string) *ir.Node { return f.prod[value] }
 // Consumers returns the nodes that read a value.
 func (f *Flow) Consumers(value string) []*ir.Node { return f.cons[value] }
 
-// Index is a node's place in topological order.
-func (f *Flow) Index(n *ir.Node) int { return f.index[n] }
-
 // Only returns the node that alone reads a value, nil if there are several or
 // the value is an output of the graph.
 func (f *Flow) Only(value string) *ir.Node {
