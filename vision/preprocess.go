@@ -15,10 +15,10 @@ const (
 	ResizeStretch   = "stretch"   // to Size, the aspect ratio is lost
 	ResizeLetterbox = "letterbox" // fits into Size, the rest is Pad
 
-	Bilinear = "bilinear"
-	Bicubic  = "bicubic"
-	Box      = "box"
-	Nearest  = "nearest"
+	Bilinear  = "bilinear"
+	Bicubic   = "bicubic"
+	BoxFilter = "box"
+	Nearest   = "nearest"
 
 	// RoundTorchvision truncates the longer side and rounds the offset of the
 	// centre crop half to even, as torchvision and timm do.
@@ -81,7 +81,7 @@ func (p Preprocess) Validate() error {
 	}
 	oneOf("channels", p.Channels, RGB, BGR)
 	oneOf("resize", p.Resize, ResizeShorter, ResizeStretch, ResizeLetterbox)
-	oneOf("interpolation", p.Interpolation, Bilinear, Bicubic, Box, Nearest)
+	oneOf("interpolation", p.Interpolation, Bilinear, Bicubic, BoxFilter, Nearest)
 	oneOf("rounding", p.Rounding, "", RoundTorchvision, RoundNearest)
 	oneOf("align", p.Align, "", AlignCenter, AlignTopLeft)
 	const most = 1 << 14

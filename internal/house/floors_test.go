@@ -13,7 +13,7 @@ const module = "github.com/vislora/vislora"
 // neighbours of one floor. A pattern ending in /* holds for everything below.
 var floors = map[string]float64{
 	"vision":                      0,
-	"vision/mask":                 0,
+	"vision/mask":                 0.1,
 	"internal/buffer":             0,
 	"internal/onnx/ir":            0,
 	"internal/onnxpb":             0,

@@ -73,7 +73,7 @@ func (g *grapher) weights(a axis, interpolation string) (hi, lo string) {
 		w = g.positive(g.op("Sub", one, g.op("Abs", t)))
 	case vision.Bicubic:
 		w = g.cubic(g.op("Abs", t))
-	case vision.Box:
+	case vision.BoxFilter:
 		// ½ belongs to it and −½ does not; rounding decides which is which, so
 		// Pillow's own bounds are kept as well.
 		support := g.op("Mul", stretch, half)

@@ -192,7 +192,7 @@ var pictureSizes = [][2]int{{64, 48}, {97, 131}, {41, 29}, {17, 11}, {11, 200}, 
 // transform, which equals Pillow to the byte: no value may differ.
 func TestEmbeddedPreprocessing(t *testing.T) {
 	for name, pre := range placements() {
-		for _, interpolation := range []string{vision.Bilinear, vision.Bicubic, vision.Box, vision.Nearest} {
+		for _, interpolation := range []string{vision.Bilinear, vision.Bicubic, vision.BoxFilter, vision.Nearest} {
 			opsets := []int{17}
 			if name == "shorter-torchvision" || name == "letterbox-center" {
 				opsets = []int{7, 9, 11, 13, 17, 18, 21}

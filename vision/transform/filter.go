@@ -17,7 +17,7 @@ type kernel struct {
 }
 
 var kernels = map[string]kernel{
-	vision.Box: {func(x float64) float64 {
+	vision.BoxFilter: {func(x float64) float64 {
 		if x > -.5 && x <= .5 {
 			return 1
 		}
