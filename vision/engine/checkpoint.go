@@ -29,16 +29,19 @@ const timesFile = "train_times.json"
 
 // place is where a run stood when its state was written.
 type place struct {
-	Epoch    int       `json:"epoch"` // epochs finished
-	Step     int       `json:"step"`  // batches of the next epoch done
-	Updates  int       `json:"updates"`
-	Pending  int       `json:"pending"` // batches whose gradients wait for an update
-	LossSum  float64   `json:"loss_sum"`
-	Images   int       `json:"images"`
-	First    float64   `json:"first_loss"` // of the run, against which divergence is judged
-	Best     undefined `json:"best"`
-	BestLoss undefined `json:"best_loss"`
-	BestAt   int       `json:"best_epoch"` // 0: none yet
+	Epoch   int     `json:"epoch"` // epochs finished
+	Step    int     `json:"step"`  // batches of the next epoch done
+	Updates int     `json:"updates"`
+	Pending int     `json:"pending"` // batches whose gradients wait for an update
+	LossSum float64 `json:"loss_sum"`
+	Images  int     `json:"images"`
+	First   float64 `json:"first_loss"` // of the run, against which divergence is judged
+	// High is the highest validation accuracy so far, with the loss of its
+	// epoch HighAt (0: none yet); BestAt is the epoch whose weights are kept.
+	High     undefined `json:"high"`
+	HighLoss undefined `json:"high_loss"`
+	HighAt   int       `json:"high_epoch"`
+	BestAt   int       `json:"best_epoch"`
 	Rows     []Row     `json:"rows"`
 	Seconds  float64   `json:"-"`
 }
@@ -66,11 +69,24 @@ func (u *undefined) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// better reports whether an epoch beats the best so far. Without a validation
-// split every epoch does.
-func (p *place) better(r Row) bool {
-	best := float64(p.Best)
-	return p.BestAt == 0 || math.IsNaN(r.Top1) || math.IsNaN(best) || r.Top1 > best || r.Top1 == best && r.ValLoss < float64(p.BestLoss)
+// judge compares the epoch that just ended with those before and reports
+// whether its weights are the ones to keep. That is so while its accuracy, on n
+// validation images, lies within one standard error √(p(1−p)/n) of the highest
+// p so far (Breiman et al. 1984, Classification and Regression Trees, §3.4.3):
+// of epochs that so few images cannot tell apart, the later one was trained at
+// a lower learning rate and varies less, where an early spike is mostly luck.
+// Without a validation split every epoch is kept.
+func (p *place) judge(r Row, n int) (keep bool) {
+	high := float64(p.High)
+	if p.HighAt == 0 || math.IsNaN(r.Top1) || math.IsNaN(high) || r.Top1 > high || r.Top1 == high && r.ValLoss < float64(p.HighLoss) {
+		high = r.Top1
+		p.High, p.HighLoss, p.HighAt = undefined(r.Top1), undefined(r.ValLoss), r.Epoch
+	}
+	if math.IsNaN(r.Top1) || r.Top1 >= high-math.Sqrt(high*(1-high)/float64(max(n, 1))) {
+		p.BestAt = r.Epoch
+		return true
+	}
+	return false
 }
 
 // times is timesFile.

@@ -249,8 +249,8 @@ func TestResumeOfSomethingElse(t *testing.T) {
 		}
 	}
 
-	edit("lr0: 0.001", "lr0: 0.1")
-	says(t, resume(TrainConfig{}), "resume "+dir, "lr0 is 0.1, was 0.001", "put them back")
+	edit("lr0: 0.002", "lr0: 0.1")
+	says(t, resume(TrainConfig{}), "resume "+dir, "lr0 is 0.1, was 0.002", "put them back")
 	edit("r: 2\n", "r: 4\n")
 	says(t, resume(TrainConfig{}), "lora.r is 4, was 2")
 	edit("epochs: 3", "epochs: many")

@@ -114,6 +114,9 @@ func (r *run) open() (err error) {
 		return err
 	}
 	n := r.net
+	if c.LR0 == 0 {
+		c.LR0 = DefaultLR(c.Mode, n.Annotation.Family)
+	}
 	if err := n.checkChannels(); err != nil {
 		return err
 	}
@@ -314,7 +317,7 @@ func (r *run) loop(ctx context.Context) (*Result, error) {
 	elapsed := func() float64 { return before + time.Since(begun).Seconds() }
 	stopped := ""
 	for r.at.Epoch < c.Epochs {
-		if c.Patience > 0 && r.at.Epoch-r.at.BestAt >= c.Patience {
+		if c.Patience > 0 && r.at.Epoch-r.at.HighAt >= c.Patience {
 			stopped = fmt.Sprintf("no better for %d epochs", c.Patience)
 			c.logf("stops early: %s", stopped)
 			break
@@ -326,12 +329,9 @@ func (r *run) loop(ctx context.Context) (*Result, error) {
 			return nil, err
 		}
 		row := r.at.Rows[len(r.at.Rows)-1]
-		improved := r.at.better(row)
-		if improved {
-			r.at.Best, r.at.BestLoss, r.at.BestAt = undefined(row.Top1), undefined(row.ValLoss), row.Epoch
-		}
+		keep := r.at.judge(row, len(r.data.Split(datasets.Val)))
 		r.at.Seconds = elapsed()
-		if improved {
+		if keep {
 			if err := r.save("best", false); err != nil {
 				return nil, err
 			}
