@@ -171,14 +171,26 @@ func TestTrainedNetworks(t *testing.T) {
 			"8/2 8/4 8/8 16/16 32/32 200/64", 2, "fc_0", "avg", []string{"conv2d_0", "conv2d_52"}},
 		"resnet4b_cifar/cifar_resnet_4b.onnx": {"cnn", "ResNet style", 4, "map[:1 classifier:1 conv:8 downsample:2 stem:1]",
 			"16/2 32/4 32/8", 10, "linear2", "", []string{"layer1.0.conv1", "layer2.0.shortcut.0", "linear1"}},
-		"nanodet_m_320/nanodet_m_320.onnx": {"cnn", "ShuffleNet style", 12, "map[depthwise:25 downsample:2 pointwise:45 stem:1]",
-			"24/2 24/4 116/8 232/16 232/32", 0, "", "", []string{"conv0", "head.gfl_cls.2"}},
-		"deeplabv3_mnv2_257/deeplab_v3_257.onnx": {"cnn", "MobileNet style", 18, "map[depthwise:17 pointwise:37 stem:1]",
-			"8/2 12/4 512/8", 0, "", "", []string{"MobilenetV2.Conv", "MobilenetV2.expanded_conv_1.expand", "logits.semantic"}},
+		"nanodet_m_320/nanodet_m_320.onnx": {"cnn", "ShuffleNet style", 16, "map[depthwise:25 downsample:2 pointwise:45 stem:1]",
+			"24/2 24/4 116/8 232/16 464/32", 0, "", "", []string{"conv0", "head.gfl_cls.2"}},
+		"deeplabv3_mnv2_257/deeplab_v3_257.onnx": {"cnn", "MobileNet style", 17, "map[depthwise:17 pointwise:37 stem:1]",
+			"8/2 12/4 160/8", 0, "", "", []string{"MobilenetV2.Conv", "MobilenetV2.expanded_conv_1.expand", "logits.semantic"}},
 		"yolox_nano/yolox_nano.onnx": {"cnn", "", 4, "map[depthwise:30 pointwise:82 stem:1]",
 			"16/2 32/4 64/8 128/16 256/32", 0, "", "", []string{"conv0", "head.reg_preds.2"}},
 	} {
 		e.check(t, file, annotate(t, plan(t, testdata.Real(t, file))))
+	}
+}
+
+// TestDetectorWithQueries: a DETR's outputs are chosen among candidates and are
+// no features; its backbone's stages end behind their aggregations.
+func TestDetectorWithQueries(t *testing.T) {
+	a := cnn.Generic(plan(t, testdata.Real(t, "deimv2_atto/deimv2_atto.onnx")))
+	if got := maps(a); got != "32/2 64/4 256/8 256/16 64/32" {
+		t.Errorf("maps %s", got)
+	}
+	if a.Logits != "" || a.Features[0].Kind != "map" {
+		t.Errorf("logits %q, first feature %+v", a.Logits, a.Features[0])
 	}
 }
 

@@ -26,8 +26,8 @@ func (n *network) findTrunk() {
 }
 
 // sink is where the trunk ends: the classifier or the pooled vector; where
-// there is none, as in a detector, the last node of the lowest resolution that
-// depends on one path only.
+// there is none, as in a detector, the last activation or join of the lowest
+// resolution before anything is enlarged.
 func (n *network) sink() *ir.Node {
 	f := n.flow
 	if c := n.head.Classifier; c != nil {
@@ -38,27 +38,45 @@ func (n *network) sink() *ir.Node {
 			return p
 		}
 	}
-	var first, last *ir.Node
+	up := n.upsampled()
+	var last *ir.Node
+	low := 0
 	for _, node := range f.Graph.Nodes {
 		h, _, ok := n.size(node)
-		if !ok || h < 2 {
+		if !ok || h < 2 || up[node] || last != nil && h > low {
 			continue
 		}
-		if first != nil {
-			fh, _, _ := n.size(first)
-			if h > fh {
-				continue
-			}
-			if h == fh {
-				if f.Dominates(first, node) && (layers.Activates(node) || f.IsAdd(node) || node.Op == "Concat") {
-					last = node
-				}
-				continue
+		if layers.Activates(node) || n.joins(node) || last == nil {
+			last, low = node, h
+		}
+	}
+	if last == nil {
+		return nil
+	}
+	return n.extend(last)
+}
+
+// upsampled tells the nodes that depend on an enlarged map: they belong to a
+// neck or a decoder, not to the backbone.
+func (n *network) upsampled() map[*ir.Node]bool {
+	up := make(map[*ir.Node]bool)
+	for _, node := range n.flow.Graph.Nodes {
+		up[node] = enlarges(node)
+		for _, v := range n.flow.Computed(node) {
+			if p := n.flow.Producer(v); p != nil && up[p] {
+				up[node] = true
 			}
 		}
-		first, last = node, node
 	}
-	return last
+	return up
+}
+
+func enlarges(node *ir.Node) bool {
+	switch node.Op {
+	case "Resize", "Upsample", "ConvTranspose", "DepthToSpace":
+		return true
+	}
+	return false
 }
 
 // size is the height and width of a node's map (N, C, H, W). Channels-last maps
@@ -222,21 +240,23 @@ func (n *network) hasLayer(b block) bool {
 	return slices.ContainsFunc(n.layers, func(l *layers.Layer) bool { return n.inside(b, l.Node, up) })
 }
 
-// maps lists the features of each resolution, highest first.
+// maps lists the features of each resolution of the backbone, highest first:
+// the end of its last block, or of what gathers a block's branches.
 func (n *network) maps() []build.Feature {
 	type level struct {
 		stride int
-		block  bool
+		block  *block
 		node   *ir.Node
 	}
 	var levels []level
-	ends := make(map[*ir.Node]bool)
-	for _, b := range n.blocks {
-		ends[b.end] = true
+	ends := make(map[*ir.Node]*block)
+	for i, b := range n.blocks {
+		ends[b.end] = &n.blocks[i]
 	}
+	up := n.upsampled()
 	for _, node := range n.trunk {
 		h, _, ok := n.size(node)
-		if !ok || h < 2 || n.isClassifier(node) || layers.Moves(node) && !ends[node] {
+		if !ok || h < 2 || n.isClassifier(node) || up[node] || layers.Moves(node) && ends[node] == nil {
 			continue
 		}
 		stride, k := n.stride(h), len(levels)-1
@@ -245,16 +265,50 @@ func (n *network) maps() []build.Feature {
 			if stride > 1 {
 				levels = append(levels, level{stride, ends[node], node})
 			}
-		case stride == levels[k].stride && (ends[node] || !levels[k].block):
+		case stride == levels[k].stride && (ends[node] != nil || levels[k].block == nil):
 			levels[k].block, levels[k].node = ends[node], node
 		}
 	}
 	var out []build.Feature
 	for _, l := range levels {
+		if l.block != nil {
+			l.node = n.gathered(*l.block)
+		}
 		v := l.node.Outputs[0]
 		out = append(out, build.Feature{Value: v, Kind: "map", Channels: n.flow.Dims(v)[1], Stride: l.stride})
 	}
 	return out
+}
+
+// gathered follows a concatenation of branches through the activated 1×1
+// convolutions that gather them, as in CSP blocks (arXiv:1911.11929) and HGNet
+// (which squeezes first), up to where the map is read by anything else. A
+// convolution that widens the concatenation itself begins what comes next; one
+// whose map is enlarged is a neck's.
+func (n *network) gathered(b block) *ir.Node {
+	end := b.end
+	if b.join.Op != "Concat" {
+		return end
+	}
+	for next := n.flow.Only(end.Outputs[0]); next != nil; next = n.flow.Only(next.Outputs[0]) {
+		in := n.flow.Computed(next)
+		l := n.byNode[next]
+		switch {
+		case layers.Normalises(next):
+		case layers.Activates(next):
+			if slices.ContainsFunc(n.flow.Consumers(next.Outputs[0]), enlarges) {
+				return end
+			}
+			end = next
+		case len(in) == 1 && (next.Op == "Mul" || next.Op == "Add") && end != b.end: // a learnt scale after the activation
+			if n.flow.Producer(in[0]) == end {
+				end = next
+			}
+		case l == nil || !l.Conv || l.Kernel != [2]int{1, 1} || l.Groups != 1 || end == b.end && l.Out > l.In:
+			return end
+		}
+	}
+	return end
 }
 
 // stride is the power of two nearest to input pixels per map pixel: maps of

@@ -107,14 +107,31 @@ func mixed(f *Flow, n *ir.Node, byNode map[*ir.Node]*Layer) []*Layer {
 	return out
 }
 
-// vectorOutput returns the first output that holds one vector per image.
+// vectorOutput returns the first output that holds one vector of numbers per
+// image. Integers, and what was picked from a list of candidates (a detector's
+// labels and scores), are no features.
 func vectorOutput(f *Flow) string {
 	for _, o := range f.Graph.Outputs {
-		if d := f.Dims(o.Name); len(d) >= 2 && width(d) > 0 && f.prod[o.Name] != nil {
+		switch f.Graph.Types[o.Name].DType {
+		case ir.Float, ir.Float16, ir.BFloat16, ir.Double:
+		default:
+			continue
+		}
+		if d := f.Dims(o.Name); len(d) >= 2 && width(d) > 0 && f.prod[o.Name] != nil && !picked(f, f.prod[o.Name]) {
 			return o.Name
 		}
 	}
 	return ""
+}
+
+// picked reports whether a node depends on a choice among candidates.
+func picked(f *Flow, node *ir.Node) bool {
+	for a := range f.Ancestors(node) {
+		if a.Op == "TopK" || a.Op == "NonMaxSuppression" {
+			return true
+		}
+	}
+	return false
 }
 
 // width is C of (N, C), (N, C, 1, 1) or (N, 1, 1, C); 0 for other shapes.
