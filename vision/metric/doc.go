@@ -1,6 +1,7 @@
 // Package metric scores predictions of a whole split: single-label and
 // multi-label classification, with the measures that a medical report needs and
-// bootstrap intervals.
+// bootstrap intervals; detections and instance masks with COCO's measures, curves
+// over the confidence and a confusion matrix ([COCOEval]).
 //
 // Means over classes go over the classes that are present in the split; what is
 // undefined there (the sensitivity of a class without images) is NaN in Go and
