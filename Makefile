@@ -111,10 +111,12 @@ clean:
 # data and Debian's libonnx-testdata, with the table in docs/conformance.md; or
 # CASES=DIR, any folder of such cases.
 .PHONY: conformance matrix
-conformance: ready
+conformance:
+	@scripts/setup.sh --auto libonnx-testdata
 	@go run -tags "$(TAGS)" ./cmd/conformance $(if $(CASES),-cases "$(CASES)",-out docs/conformance.md)
 
 # Exports torchvision's models and our own ViTs with PyTorch and runs each:
-# docs/models.md. Takes up to 40 minutes and python3-torch, python3-torchvision.
-matrix: ready
+# docs/models.md. Takes up to 40 minutes.
+matrix:
+	@scripts/setup.sh --auto python3-torch python3-torchvision python3-onnx
 	@go run -tags "$(TAGS)" ./cmd/matrix -out docs/models.md

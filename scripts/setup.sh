@@ -5,13 +5,18 @@
 # portable build needs Go only.
 #
 #   setup.sh         tries everything that is missing
-#   setup.sh --auto  the same, but does not try again what failed before (the
-#                    other make targets call this)
+#   setup.sh --auto [PACKAGE…]
+#                    the same, but does not try again what failed before (the
+#                    other make targets call this), and the system packages
+#                    that one target needs beside
 # VISLORA_PORTABLE=1 installs nothing.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 auto=0
-[ "${1:-}" = --auto ] && auto=1
+if [ "${1:-}" = --auto ]; then
+  auto=1
+  shift
+fi
 mkdir -p third_party
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -139,5 +144,9 @@ if lib=$(ort_library); then
 else
   say "ONNX Runtime has no package for $(uname -s) $(uname -m): exports are not verified, and the tests that need it skip."
 fi
+for package in "$@"; do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || apt_install "$package" ||
+    say "the package $package is missing: install it by hand"
+done
 [ $auto = 1 ] || [ $ready = 0 ] || say "ready ($(go env GOVERSION), tags: $(scripts/native.sh), ONNX Runtime: ${lib:-absent})"
 exit 0
