@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/vislora/vislora/vision"
 )
 
 // The names of the splits.
@@ -19,10 +21,14 @@ type Sample struct {
 	// slashes.
 	Path, Name string
 	// Label is the class, Labels all of them when the data set is multi-label
-	// (sorted, perhaps none; Label is then −1).
+	// or has objects (sorted, perhaps none; Label is then −1).
 	Label  int
 	Labels []int
 	Split  string
+	// Objects are what was annotated in the image, none in a background image;
+	// ImageID is its id in the annotation file.
+	Objects []vision.Object
+	ImageID int64
 	// Group is the patient, store or series that must not fall on both sides
 	// of a split; "" is a group of its own.
 	Group string
@@ -42,15 +48,29 @@ type Skipped struct {
 // Dataset is what was found in a folder or list.
 type Dataset struct {
 	Root string
-	// Classes are the names, sorted, over all splits.
+	// Classes are the names over all splits: sorted, or in the order of the
+	// annotation file where that numbers them.
 	Classes    []string
 	MultiLabel bool
+	// CategoryIDs are the numbers that the annotation files give the classes,
+	// where they do; −1 is a class that they lack. COCO's ids have gaps.
+	CategoryIDs []int64
 	// Samples are sorted by split and name.
 	Samples []Sample
 	// Skipped are the files that cannot be used. Warnings are for people; each
 	// is one line and tells what to do.
 	Skipped  []Skipped
 	Warnings []string
+}
+
+// Warn adds a warning.
+func (d *Dataset) Warn(format string, a ...any) {
+	d.Warnings = append(d.Warnings, fmt.Sprintf(format, a...))
+}
+
+// Skip adds a file that is left out.
+func (d *Dataset) Skip(name, reason string) {
+	d.Skipped = append(d.Skipped, Skipped{name, reason})
 }
 
 // Split lists the samples of a split: train, val or test.

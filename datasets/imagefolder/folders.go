@@ -10,45 +10,6 @@ import (
 	"github.com/vislora/vislora/datasets"
 )
 
-// maxDepth is how deep folders are searched for images.
-const maxDepth = 16
-
-// list returns the image files below dir, and the others, as names relative to
-// it. Links to files and, at the top, to folders are followed.
-func list(dir string) (images, others []string, err error) {
-	var walk func(rel string, depth int) error
-	walk = func(rel string, depth int) error {
-		items, err := os.ReadDir(filepath.Join(dir, filepath.FromSlash(rel)))
-		if err != nil {
-			return err
-		}
-		for _, it := range items {
-			if hidden(it.Name()) {
-				continue
-			}
-			name := path.Join(rel, it.Name())
-			st, err := os.Stat(filepath.Join(dir, filepath.FromSlash(name)))
-			switch {
-			case err != nil:
-				others = append(others, name) // a link that leads nowhere
-			case st.IsDir():
-				if link := it.Type()&os.ModeSymlink != 0; depth < maxDepth && (!link || depth == 0) {
-					if err := walk(name, depth+1); err != nil {
-						return err
-					}
-				}
-			case isImage(name):
-				images = append(images, name)
-			default:
-				others = append(others, name)
-			}
-		}
-		return nil
-	}
-	err = walk("", 0)
-	return images, others, err
-}
-
 // folders lists the folders in dir, and the images that lie beside them.
 func folders(dir string) (dirs, images []string, err error) {
 	items, err := os.ReadDir(dir)
@@ -56,12 +17,12 @@ func folders(dir string) (dirs, images []string, err error) {
 		return nil, nil, fmt.Errorf("read data: %w", err)
 	}
 	for _, it := range items {
-		if hidden(it.Name()) {
+		if datasets.IsHidden(it.Name()) {
 			continue
 		}
 		if st, err := os.Stat(filepath.Join(dir, it.Name())); err == nil && st.IsDir() {
 			dirs = append(dirs, it.Name())
-		} else if isImage(it.Name()) {
+		} else if datasets.IsImage(it.Name()) {
 			images = append(images, it.Name())
 		}
 	}
@@ -77,7 +38,7 @@ func (r *reader) readFolders() error {
 	splits := map[string]string{}
 	var beside []string
 	for _, d := range dirs {
-		s := splitName(d)
+		s := datasets.SplitName(d)
 		if s == "" {
 			beside = append(beside, d)
 			continue
@@ -127,7 +88,7 @@ func (r *reader) readClasses(dir, split string, classes []string) error {
 	var foreign []string
 	for _, class := range classes {
 		at := path.Join(dir, class)
-		images, others, err := list(filepath.Join(r.root, filepath.FromSlash(at)))
+		images, others, err := datasets.List(filepath.Join(r.root, filepath.FromSlash(at)))
 		if err != nil {
 			return fmt.Errorf("read data: %w", err)
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/vislora/vislora/datasets"
@@ -42,6 +41,7 @@ type entry struct {
 type reader struct {
 	root    string
 	opt     Options
+	common  datasets.Options // opt with its defaults
 	entries []entry
 	multi   bool
 	// declared are classes that exist even without an image: class folders,
@@ -51,11 +51,11 @@ type reader struct {
 }
 
 func (r *reader) warn(format string, a ...any) {
-	r.set.Warnings = append(r.set.Warnings, fmt.Sprintf(format, a...))
+	r.set.Warn(format, a...)
 }
 
 func (r *reader) skip(name, reason string) {
-	r.set.Skipped = append(r.set.Skipped, datasets.Skipped{Name: name, Reason: reason})
+	r.set.Skip(name, reason)
 }
 
 // Open reads root: a folder with a table (metadata.csv, labels.csv), with
@@ -65,18 +65,9 @@ func (r *reader) skip(name, reason string) {
 // Skipped and Warnings. What makes the whole set doubtful is an error: a label
 // that is not in opt.Classes, a group on both sides of a split, no image.
 func Open(root string, opt Options) (*datasets.Dataset, error) {
-	if opt.Val == 0 {
-		opt.Val = .2
-	}
-	opt.Val = max(opt.Val, 0)
-	if opt.Test < 0 || opt.Val+opt.Test >= 1 {
-		return nil, fmt.Errorf("split data %s: %v for val and %v for test leave nothing to train on", root, opt.Val, opt.Test)
-	}
-	if opt.Fraction == 0 {
-		opt.Fraction = 1
-	}
-	if !(opt.Fraction > 0 && opt.Fraction <= 1) {
-		return nil, fmt.Errorf("read data %s: the fraction is %v: use a share above 0, at most 1", root, opt.Fraction)
+	common, err := datasets.Options{Val: opt.Val, Test: opt.Test, Seed: opt.Seed, Fraction: opt.Fraction}.Check(root)
+	if err != nil {
+		return nil, err
 	}
 	st, err := os.Stat(root)
 	if err != nil {
@@ -88,10 +79,10 @@ func Open(root string, opt Options) (*datasets.Dataset, error) {
 		}
 		opt.Table, root = root, filepath.Dir(root)
 	}
-	r := &reader{root: root, opt: opt, set: &datasets.Dataset{Root: root}}
+	r := &reader{root: root, opt: opt, common: common, set: &datasets.Dataset{Root: root}}
 	if r.opt.Table == "" {
 		for _, name := range []string{"metadata.csv", "labels.csv"} {
-			if p := filepath.Join(root, name); isFile(p) {
+			if p := filepath.Join(root, name); datasets.IsFile(p) {
 				r.opt.Table = p
 				break
 			}
@@ -106,34 +97,4 @@ func Open(root string, opt Options) (*datasets.Dataset, error) {
 		return nil, err
 	}
 	return r.finish()
-}
-
-func isFile(path string) bool {
-	st, err := os.Stat(path)
-	return err == nil && st.Mode().IsRegular()
-}
-
-// splitName is train, val or test for the words that people use; "" for others.
-func splitName(s string) string {
-	switch strings.ToLower(strings.TrimSpace(s)) {
-	case "train", "training":
-		return datasets.Train
-	case "val", "valid", "validation", "dev":
-		return datasets.Val
-	case "test", "testing":
-		return datasets.Test
-	}
-	return ""
-}
-
-var extensions = []string{".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp"}
-
-func isImage(name string) bool {
-	return slices.Contains(extensions, strings.ToLower(filepath.Ext(name)))
-}
-
-// hidden are files and folders that operating systems leave behind.
-func hidden(name string) bool {
-	return strings.HasPrefix(name, ".") || strings.EqualFold(name, "Thumbs.db") ||
-		strings.EqualFold(name, "desktop.ini") || name == "__MACOSX"
 }

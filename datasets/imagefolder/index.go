@@ -21,7 +21,7 @@ type index struct {
 }
 
 func newIndex(root, base string) (*index, error) {
-	names, _, err := list(root)
+	names, _, err := datasets.List(root)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (x *index) find(name, split string, labels []string) (file, rel string, err
 	}
 	// Outside the root: an absolute name, or one relative to the table.
 	for _, p := range []string{name, filepath.Join(x.base, filepath.FromSlash(slashed))} {
-		if isFile(p) && (filepath.IsAbs(p) || p != name) {
+		if datasets.IsFile(p) && (filepath.IsAbs(p) || p != name) {
 			return p, filepath.ToSlash(p), nil
 		}
 	}

@@ -80,7 +80,7 @@ func (r *reader) readTable(file string) error {
 		}
 		if splitAt >= 0 {
 			s := w.cells[splitAt]
-			if e.split = splitName(s); e.split == "" && strings.TrimSpace(s) != "" {
+			if e.split = datasets.SplitName(s); e.split == "" && strings.TrimSpace(s) != "" {
 				bad(w.line, "the split is %q: use train, val or test", s)
 				continue
 			}
@@ -110,7 +110,7 @@ func (r *reader) readTable(file string) error {
 			e.labels = []string{path.Base(path.Dir(e.name))}
 		}
 		if e.split == "" && splitAt < 0 {
-			e.split = splitName(strings.SplitN(e.name, "/", 2)[0])
+			e.split = datasets.SplitName(strings.SplitN(e.name, "/", 2)[0])
 		}
 		if was, ok := seen[e.name]; ok {
 			bad(w.line, "%s stands in line %d already", e.name, was)
