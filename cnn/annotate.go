@@ -21,7 +21,10 @@ type network struct {
 	blocks []block
 	image  [2]int
 	last   map[string]bool // channelsLast, remembered
-	notes  []string
+	// enlarged depends on an enlarged map, beyond is everything behind the
+	// backbone.
+	enlarged, beyond map[*ir.Node]bool
+	notes            []string
 }
 
 // Annotate recognises a convolutional network. ok is false when the graph has
@@ -82,6 +85,7 @@ func study(g *ir.Graph) *network {
 	}
 	n.image = n.imageSize()
 	n.head = layers.FindHead(n.flow, n.layers)
+	n.findNeck()
 	n.findTrunk()
 	n.findBlocks()
 	n.assignRoles()
@@ -109,6 +113,7 @@ func (n *network) annotation(family, arch string) *build.Annotation {
 		}
 	}
 	a.Features = append(a.Features, n.maps()...)
+	a.Features = append(a.Features, n.neck()...)
 	if n.head.Note != "" {
 		a.Notes = append(a.Notes, n.head.Note)
 	}

@@ -12,6 +12,11 @@
 // without skip. The maps offered as features are, for each resolution, the
 // last block's end, or the last trunk value where there is no block.
 //
+// The backbone ends where something is enlarged, or projected to be added to
+// what was enlarged. Where maps of several resolutions are fused again and at
+// least two of the fused maps go to heads (FPN, PAN), these are offered too, as
+// "neck": for each resolution the last fusion with the block that follows it.
+//
 // # Names
 //
 // A layer keeps the module path that the file carries (rules: package

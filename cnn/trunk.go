@@ -38,15 +38,14 @@ func (n *network) sink() *ir.Node {
 			return p
 		}
 	}
-	up := n.upsampled()
 	var last *ir.Node
 	low := 0
 	for _, node := range f.Graph.Nodes {
 		h, _, ok := n.size(node)
-		if !ok || h < 2 || up[node] || last != nil && h > low {
+		if !ok || h < 2 || n.beyond[node] || last != nil && h > low {
 			continue
 		}
-		if layers.Activates(node) || n.joins(node) || last == nil {
+		if (layers.Activates(node) || n.joins(node) || last == nil) && !n.behindEnlarged(node) {
 			last, low = node, h
 		}
 	}
@@ -54,29 +53,6 @@ func (n *network) sink() *ir.Node {
 		return nil
 	}
 	return n.extend(last)
-}
-
-// upsampled tells the nodes that depend on an enlarged map: they belong to a
-// neck or a decoder, not to the backbone.
-func (n *network) upsampled() map[*ir.Node]bool {
-	up := make(map[*ir.Node]bool)
-	for _, node := range n.flow.Graph.Nodes {
-		up[node] = enlarges(node)
-		for _, v := range n.flow.Computed(node) {
-			if p := n.flow.Producer(v); p != nil && up[p] {
-				up[node] = true
-			}
-		}
-	}
-	return up
-}
-
-func enlarges(node *ir.Node) bool {
-	switch node.Op {
-	case "Resize", "Upsample", "ConvTranspose", "DepthToSpace":
-		return true
-	}
-	return false
 }
 
 // size is the height and width of a node's map (N, C, H, W). Channels-last maps
@@ -169,7 +145,17 @@ func (n *network) projects(i int) bool {
 			return false
 		}
 	}
+	if n.separates(n.byNode[n.flow.Only(v)]) {
+		return false
+	}
 	return n.depthwiseBefore(i) >= 0
+}
+
+// separates reports whether a layer is the activated depthwise half of a
+// separable convolution whose 1×1 half comes first, as in YuNet: one that keeps
+// the resolution, because an inverted residual there would have a skip.
+func (n *network) separates(l *layers.Layer) bool {
+	return l != nil && depthwise(l) && l.Stride == [2]int{1, 1} && layers.Activates(n.flow.Only(l.Y))
 }
 
 // depthwiseBefore finds the depthwise convolution that trunk node i builds on,
@@ -253,10 +239,9 @@ func (n *network) maps() []build.Feature {
 	for i, b := range n.blocks {
 		ends[b.end] = &n.blocks[i]
 	}
-	up := n.upsampled()
 	for _, node := range n.trunk {
 		h, _, ok := n.size(node)
-		if !ok || h < 2 || n.isClassifier(node) || up[node] || layers.Moves(node) && ends[node] == nil {
+		if !ok || h < 2 || n.isClassifier(node) || n.beyond[node] || layers.Moves(node) && ends[node] == nil {
 			continue
 		}
 		stride, k := n.stride(h), len(levels)-1
@@ -280,17 +265,23 @@ func (n *network) maps() []build.Feature {
 	return out
 }
 
-// gathered follows a concatenation of branches through the activated 1×1
-// convolutions that gather them, as in CSP blocks (arXiv:1911.11929) and HGNet
-// (which squeezes first), up to where the map is read by anything else. A
-// convolution that widens the concatenation itself begins what comes next; one
-// whose map is enlarged is a neck's.
+// gathered is where a block of the backbone ends: for a concatenation, behind
+// the convolutions that gather it.
 func (n *network) gathered(b block) *ir.Node {
-	end := b.end
 	if b.join.Op != "Concat" {
-		return end
+		return b.end
 	}
-	for next := n.flow.Only(end.Outputs[0]); next != nil; next = n.flow.Only(next.Outputs[0]) {
+	return n.gather(b.end, n.flow.Only)
+}
+
+// gather follows a concatenation of branches through the activated 1×1
+// convolutions that gather it, as in CSP blocks (arXiv:1911.11929) and HGNet
+// (which squeezes first), up to where the map is read by anything else. A
+// convolution that widens the concatenation itself, or narrows what is gathered
+// already, begins what comes next; one whose map is enlarged is a neck's.
+func (n *network) gather(join *ir.Node, following func(value string) *ir.Node) *ir.Node {
+	end := join
+	for next := following(end.Outputs[0]); next != nil; next = following(next.Outputs[0]) {
 		in := n.flow.Computed(next)
 		l := n.byNode[next]
 		switch {
@@ -300,11 +291,11 @@ func (n *network) gathered(b block) *ir.Node {
 				return end
 			}
 			end = next
-		case len(in) == 1 && (next.Op == "Mul" || next.Op == "Add") && end != b.end: // a learnt scale after the activation
+		case len(in) == 1 && (next.Op == "Mul" || next.Op == "Add") && end != join: // a learnt scale after the activation
 			if n.flow.Producer(in[0]) == end {
 				end = next
 			}
-		case l == nil || !l.Conv || l.Kernel != [2]int{1, 1} || l.Groups != 1 || end == b.end && l.Out > l.In:
+		case l == nil || !l.Conv || l.Kernel != [2]int{1, 1} || l.Groups != 1 || (end == join) == (l.Out > l.In):
 			return end
 		}
 	}

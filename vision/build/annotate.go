@@ -44,10 +44,11 @@ type Site struct {
 type Feature struct {
 	// Value is the name of the value in the planned graph.
 	Value string
-	// Kind is "pooled" (N, C), "tokens" (N, T, C) or "map" (N, C, H, W).
+	// Kind is "pooled" (N, C), "tokens" (N, T, C), "map" (N, C, H, W) of the
+	// backbone, or "neck": a map that a pyramid behind it hands to its heads.
 	Kind     string
 	Channels int
-	// Stride is input pixels per map pixel, for maps and token grids.
+	// Stride is input pixels per map pixel, for maps, necks and token grids.
 	Stride int
 	// Grid is the token grid (rows, columns); Prefix counts class and register
 	// tokens before it. Pool is how the pooled value is made: "token", "avg".

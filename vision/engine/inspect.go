@@ -148,8 +148,8 @@ func (in *Inspection) String() string {
 	}
 	for _, f := range in.Features {
 		switch f.Kind {
-		case "map":
-			p("  features      map, %d channels, stride %d: %s", f.Channels, f.Stride, f.Value)
+		case "map", "neck":
+			p("  features      %s, %d channels, stride %d: %s", f.Kind, f.Channels, f.Stride, f.Value)
 		case "tokens":
 			p("  features      tokens, %d×%d grid of %d channels, %d before it: %s", f.Grid[0], f.Grid[1], f.Channels, f.Prefix, f.Value)
 		default:
