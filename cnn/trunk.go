@@ -295,7 +295,7 @@ func (n *network) gather(join *ir.Node, following func(value string) *ir.Node) *
 			if n.flow.Producer(in[0]) == end {
 				end = next
 			}
-		case l == nil || !l.Conv || l.Kernel != [2]int{1, 1} || l.Groups != 1 || (end == join) == (l.Out > l.In):
+		case l == nil || l == n.head.Classifier || !l.Conv || l.Kernel != [2]int{1, 1} || l.Groups != 1 || (end == join) == (l.Out > l.In):
 			return end
 		}
 	}

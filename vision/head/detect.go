@@ -1,0 +1,122 @@
+package head
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/vislora/vislora/internal/ops"
+)
+
+// Level is one feature map of a detector: H×W cells of Stride pixels. It is the
+// same type as loss.Level.
+type Level = struct{ H, W, Stride int }
+
+// Levels are those of maps (N, H, W, C) of the given strides.
+func Levels(maps []*ops.Node, strides []int) []Level {
+	if len(maps) != len(strides) {
+		ops.Fail("head: %d maps for %d strides", len(maps), len(strides))
+	}
+	out := make([]Level, len(maps))
+	for i, m := range maps {
+		s := ops.Shape(m)
+		out[i] = Level{s[1], s[2], strides[i]}
+	}
+	return out
+}
+
+// DetectConfig holds the options of [NewDetect]; Classes and Channels have no
+// default.
+type DetectConfig struct {
+	Classes int
+	// Channels of the maps, finest first.
+	Channels []int
+	// Width is the number of channels inside. Default 128, YOLOX-S's.
+	Width int
+	// Convs is the number of 3×3 convolutions of a branch. Default 2.
+	Convs int
+	// Depthwise replaces each by a depthwise and a 1×1 convolution, as
+	// YOLOX-Nano does.
+	Depthwise bool
+}
+
+// Detect is YOLOX's decoupled head without anchors (Ge et al. 2021,
+// arXiv:2107.08430, §2.1), one on each map and sharing nothing:
+//
+//	stem: 1×1 → Width ┬─ Convs × 3×3 ── 1×1 → K classes
+//	                  └─ Convs × 3×3 ┬─ 1×1 → 4 box
+//	                                 └─ 1×1 → 1 objectness
+//
+// every convolution but the last followed by a LayerNorm over channels and SiLU.
+// Logits start at −ln((1−0.01)/0.01), a probability of 1 %; boxes at the size of
+// a cell.
+type Detect struct {
+	parameters
+	config DetectConfig
+	levels []detectLevel
+}
+
+type detectLevel struct {
+	stem                block
+	classes, box        chain
+	class, size, object predictor
+}
+
+// NewDetect lists the head's parameters; Init gives them values.
+func NewDetect(c DetectConfig) *Detect {
+	if c.Width == 0 {
+		c.Width = 128
+	}
+	if c.Convs == 0 {
+		c.Convs = 2
+	}
+	d := &Detect{config: c}
+	prior := -math.Log((1 - 0.01) / 0.01)
+	for i, channels := range c.Channels {
+		l := detectLevel{
+			stem:   block{name: fmt.Sprintf("head.stems.%d", i), in: channels, out: c.Width, kernel: 1, stride: 1},
+			class:  predictor{fmt.Sprintf("head.cls_preds.%d", i), c.Width, c.Classes},
+			size:   predictor{fmt.Sprintf("head.reg_preds.%d", i), c.Width, 4},
+			object: predictor{fmt.Sprintf("head.obj_preds.%d", i), c.Width, 1},
+		}
+		for j := range c.Convs {
+			l.classes = append(l.classes, conv3x3(fmt.Sprintf("head.cls_convs.%d.%d", i, j), c.Width, c.Width, c.Depthwise)...)
+			l.box = append(l.box, conv3x3(fmt.Sprintf("head.reg_convs.%d.%d", i, j), c.Width, c.Width, c.Depthwise)...)
+		}
+		l.stem.declare(&d.parameters)
+		l.classes.declare(&d.parameters)
+		l.box.declare(&d.parameters)
+		l.class.declare(&d.parameters, prior)
+		l.size.declare(&d.parameters, 0)
+		l.object.declare(&d.parameters, prior)
+		d.levels = append(d.levels, l)
+	}
+	return d
+}
+
+// Forward adds the head to a graph. It gives what loss.Detect and [Decode.YOLOX]
+// take:
+//
+//	maps (N, Hᵢ, Wᵢ, Cᵢ)   y (N, Σ Hᵢ·Wᵢ, 5+K): box, objectness, classes
+func (d *Detect) Forward(g *ops.Graph, leaf Leaf, maps []*ops.Node) *ops.Node {
+	checkMaps("detection head", maps, d.config.Channels)
+	out := make([]*ops.Node, len(maps))
+	for i, l := range d.levels {
+		s := ops.Shape(maps[i])
+		x := l.stem.apply(g, leaf, maps[i])
+		classes, box := l.classes.apply(g, leaf, x), l.box.apply(g, leaf, x)
+		y := g.Concat(3, l.size.apply(g, leaf, box), l.object.apply(g, leaf, box), l.class.apply(g, leaf, classes))
+		out[i] = g.Reshape(y, s[0], s[1]*s[2], 5+d.config.Classes)
+	}
+	return g.Concat(1, out...)
+}
+
+func checkMaps(what string, maps []*ops.Node, channels []int) {
+	if len(maps) != len(channels) {
+		ops.Fail("head: %s: %d maps, made for %d", what, len(maps), len(channels))
+	}
+	for i, m := range maps {
+		if s := ops.Shape(m); len(s) != 4 || s[3] != channels[i] {
+			ops.Fail("head: %s: map %d is %v: want (N, H, W, %d)", what, i, s, channels[i])
+		}
+	}
+}
