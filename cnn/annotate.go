@@ -114,6 +114,7 @@ func (n *network) annotation(family, arch string) *build.Annotation {
 	}
 	a.Features = append(a.Features, n.maps()...)
 	a.Features = append(a.Features, n.neck()...)
+	a.Detector = n.detector()
 	if n.head.Note != "" {
 		a.Notes = append(a.Notes, n.head.Note)
 	}

@@ -77,7 +77,44 @@ type Annotation struct {
 	// Params maps module parameter names ("blocks.0.norm1.bias") to tensors of
 	// the planned graph that a bias mode or full fine-tuning may train.
 	Params map[string]string
+	// Detector is the detection head of the model, nil if none is recognised.
+	Detector *Detector
 	// Notes are words for people: what was guessed, what cannot be adapted.
 	Notes []string
 	Graph *ir.Graph
+}
+
+// The kinds of detection heads, by how their outputs become boxes.
+const (
+	// DetectYOLOX: centre and log size relative to the cell, objectness, classes
+	// (arXiv:2107.08430).
+	DetectYOLOX = "yolox"
+	// DetectGFL: classes, and a distribution over the distance of each side
+	// (arXiv:2006.04388), as NanoDet has it.
+	DetectGFL = "gfl"
+)
+
+// Detector is a recognised detection head without anchors.
+type Detector struct {
+	Kind    string
+	Classes int
+	// Bins is the number of distances a side's distribution covers (GFL).
+	Bins int
+	// Levels are the maps that are predicted on, finest first.
+	Levels []DetectorLevel
+}
+
+// DetectorLevel names what one level of a detection head computes; all are maps
+// (N, C, H, W) of one size.
+type DetectorLevel struct {
+	H, W, Stride int
+	// Box, Object and Class are raw predictions: 4 (or 4·Bins), 1 and Classes
+	// channels, Class and Object logits. Object is "" where there is none; with
+	// GFL one convolution may make both Class and Box.
+	Box, Object, Class string
+	// ClassInput is what the convolution of Class reads, with ClassChannels.
+	ClassInput    string
+	ClassChannels int
+	// Layers are the paths of the convolutions that predict.
+	Layers []string
 }
