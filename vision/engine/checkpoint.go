@@ -71,18 +71,18 @@ func (u *undefined) UnmarshalJSON(b []byte) error {
 
 // judge compares the epoch that just ended with those before and reports
 // whether its weights are the ones to keep. That is so while its accuracy, on n
-// validation images, lies within one standard error √(p(1−p)/n) of the highest
+// trials, lies within one standard error √(p(1−p)/n) of the highest
 // p so far (Breiman et al. 1984, Classification and Regression Trees, §3.4.3):
 // of epochs that so few images cannot tell apart, the later one was trained at
 // a lower learning rate and varies less, where an early spike is mostly luck.
 // Without a validation split every epoch is kept.
 func (p *place) judge(r Row, n int) (keep bool) {
 	high := float64(p.High)
-	if p.HighAt == 0 || math.IsNaN(r.Top1) || math.IsNaN(high) || r.Top1 > high || r.Top1 == high && r.ValLoss < float64(p.HighLoss) {
-		high = r.Top1
-		p.High, p.HighLoss, p.HighAt = undefined(r.Top1), undefined(r.ValLoss), r.Epoch
+	if p.HighAt == 0 || math.IsNaN(r.Score) || math.IsNaN(high) || r.Score > high || r.Score == high && r.ValLoss < float64(p.HighLoss) {
+		high = r.Score
+		p.High, p.HighLoss, p.HighAt = undefined(r.Score), undefined(r.ValLoss), r.Epoch
 	}
-	if math.IsNaN(r.Top1) || r.Top1 >= high-math.Sqrt(high*(1-high)/float64(max(n, 1))) {
+	if math.IsNaN(r.Score) || r.Score >= high-math.Sqrt(high*(1-high)/float64(max(n, 1))) {
 		p.BestAt = r.Epoch
 		return true
 	}
@@ -97,16 +97,18 @@ type times struct {
 
 // Row is one epoch of results.csv.
 type Row struct {
-	Epoch                              int
-	Time                               float64 // seconds since the start; kept in timesFile
-	TrainLoss, Top1, Top5, ValLoss, LR float64
+	Epoch int
+	Time  float64 // seconds since the start; kept in timesFile
+	// Score is what the best epoch is chosen by, Second a measure beside it:
+	// top-1 and top-5 accuracy; mAP50-95 and mAP50; mIoU and Dice.
+	TrainLoss, Score, Second, ValLoss, LR float64
 }
 
 // MarshalJSON writes undefined numbers (an epoch without validation) as null,
 // and no time.
 func (r Row) MarshalJSON() ([]byte, error) {
-	return json.Marshal(map[string]undefined{"epoch": undefined(r.Epoch), "train/loss": undefined(r.TrainLoss), "metrics/accuracy_top1": undefined(r.Top1),
-		"metrics/accuracy_top5": undefined(r.Top5), "val/loss": undefined(r.ValLoss), "lr/pg0": undefined(r.LR)})
+	return json.Marshal(map[string]undefined{"epoch": undefined(r.Epoch), "train/loss": undefined(r.TrainLoss), "score": undefined(r.Score),
+		"second": undefined(r.Second), "val/loss": undefined(r.ValLoss), "lr/pg0": undefined(r.LR)})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
@@ -116,7 +118,7 @@ func (r *Row) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	num := func(key string) float64 { return float64(m[key]) }
-	*r = Row{Epoch: int(num("epoch")), TrainLoss: num("train/loss"), Top1: num("metrics/accuracy_top1"), Top5: num("metrics/accuracy_top5"), ValLoss: num("val/loss"), LR: num("lr/pg0")}
+	*r = Row{Epoch: int(num("epoch")), TrainLoss: num("train/loss"), Score: num("score"), Second: num("second"), ValLoss: num("val/loss"), LR: num("lr/pg0")}
 	return nil
 }
 

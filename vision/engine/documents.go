@@ -34,7 +34,7 @@ func (p *pictures) keepTrain(r *run, b *datasets.Batch) {
 		return
 	}
 	var tiles []report.Tile
-	size := r.pipe.Len()
+	size := r.inputLen()
 	for i := range min(b.N, sheetImages) {
 		im := vision.NewImage(r.pre.Size[1], r.pre.Size[0])
 		transform.Denormalise(im, b.X[i*size:(i+1)*size], r.pre)
@@ -61,10 +61,10 @@ func (p *pictures) write(dir string) error {
 }
 
 // history is what results.csv and the curves hold.
-func (p *place) history() report.History {
-	var h report.History
-	for _, r := range p.Rows {
-		h.Epochs = append(h.Epochs, report.EpochRow{Epoch: r.Epoch, Time: r.Time, TrainLoss: r.TrainLoss, ValLoss: r.ValLoss, Top1: r.Top1, Top5: r.Top5, LR: r.LR})
+func (r *run) history() report.History {
+	h := report.History{Task: r.c.Task}
+	for _, r := range r.at.Rows {
+		h.Epochs = append(h.Epochs, report.EpochRow{Epoch: r.Epoch, Time: r.Time, TrainLoss: r.TrainLoss, ValLoss: r.ValLoss, Score: r.Score, Second: r.Second, LR: r.LR})
 	}
 	return h
 }
@@ -75,7 +75,7 @@ func (r *run) documents(v *Validation, stopped string) error {
 	out := report.Run{Name: filepath.Base(r.dir), Task: c.Task, Mode: c.Mode, Started: r.started, Seconds: r.at.Seconds, Version: Version, Seed: c.Seed,
 		Model:     report.Model{Path: c.Model, SHA256: r.base.SHA256, Arch: n.Annotation.Arch, Input: fmt.Sprintf("%d×%d, %s", n.Height, n.Width, describePreprocess(r.pre)), InputSource: r.source},
 		Data:      report.Data{Path: c.Data, Classes: r.data.Classes, MultiLabel: r.data.MultiLabel},
-		Trainable: n.Net.Count(), Total: n.parameters(), History: r.at.history(), Epochs: c.Epochs, BestEpoch: r.at.BestAt, Stopped: stopped,
+		Trainable: n.Net.Count(), Total: n.parameters(), History: r.history(), Epochs: c.Epochs, BestEpoch: r.at.BestAt, Stopped: stopped,
 		Warnings: r.data.Warnings, Weights: r.dir}
 	for _, s := range r.data.Splits() {
 		out.Data.Splits = append(out.Data.Splits, plot.Split{Name: s, Counts: r.data.Counts(s)})

@@ -46,7 +46,7 @@ func start(t *testing.T, c TrainConfig) *run {
 // valLogits are those of the network as it is in memory.
 func valLogits(t *testing.T, r *run) []float64 {
 	t.Helper()
-	s, err := r.eval.logits(context.Background(), r.data.Split(datasets.Val))
+	s, err := r.job.(*classify).eval.logits(context.Background(), r.data.Split(datasets.Val))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,8 +222,8 @@ func verbsAgree(t *testing.T, r *run) {
 	} else {
 		got = float64(v.Metrics.Classification.AccuracyTop1)
 	}
-	if got != best.Top1 {
-		t.Errorf("val gives %v, training had %v in epoch %d", got, best.Top1, best.Epoch)
+	if got != best.Score {
+		t.Errorf("val gives %v, training had %v in epoch %d", got, best.Score, best.Epoch)
 	}
 	p, err := Predict(ctx, PredictConfig{Weights: r.dir, Source: r.c.Data, Threads: 2, NoSave: true, SaveLogits: true})
 	if err != nil {
@@ -506,8 +506,8 @@ func TestTrainingLoss(t *testing.T) {
 			var s []sample
 			for i := range b.N {
 				x := sample{logits: logits[3*i : 3*i+3], label: b.Labels[i]}
-				if r.mix.Enabled() {
-					x.targets = r.target[3*i : 3*i+3]
+				if r.job.(*classify).mix.Enabled() {
+					x.targets = r.job.(*classify).target[3*i : 3*i+3]
 				} else if r.data.MultiLabel {
 					x.targets = b.Targets[3*i : 3*i+3]
 				}

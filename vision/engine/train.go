@@ -17,7 +17,6 @@ import (
 	"github.com/vislora/vislora/vision"
 	"github.com/vislora/vislora/vision/optim"
 	"github.com/vislora/vislora/vision/report"
-	"github.com/vislora/vislora/vision/transform"
 )
 
 // Result is what a run ends with.
@@ -45,17 +44,13 @@ type run struct {
 	pre     vision.Preprocess
 	source  string // of the preprocessing
 	session *session
+	job     job
 	train   *runner
-	eval    *evaluator
 	loader  *datasets.Loader
-	pipe    *transform.Pipeline
-	mix     transform.Mix
-	loss    lossConfig
 	training
 	sched   optim.Schedule
 	at      place
 	started time.Time
-	target  []float32
 	scratch []float32
 	samples pictures
 	skipped int // unreadable images that were named
@@ -96,8 +91,8 @@ func (r *run) close() {
 	if r.train != nil {
 		r.train.close()
 	}
-	if r.eval != nil {
-		r.eval.close()
+	if r.job != nil {
+		r.job.close()
 	}
 	if r.session != nil {
 		r.session.close()
@@ -126,34 +121,8 @@ func (r *run) open() (err error) {
 	if r.pre, r.source, err = resolvePreprocess(n.Model, c.Preprocess, n.Height, n.Width); err != nil {
 		return err
 	}
-	kept := modelClasses(n.Model)
-	if n.Annotation.Classifier == nil || len(kept) != n.Annotation.Classes {
-		kept = nil
-	}
-	if r.data, kept, err = openTrainingData(c, kept); err != nil {
-		return err
-	}
-	if _, err := r.data.Require(datasets.Train); err != nil {
-		return err
-	}
-	c.logf("model    %s: %s", c.Model, n.Annotation.Arch)
-	c.logf("input    %d×%d, %s", n.Height, n.Width, describePreprocess(r.pre))
-	c.logf("         from %s", r.source)
-	c.logf("data     %s: %d classes, %d train, %d val, %d test images", c.Data, len(r.data.Classes), len(r.data.Split(datasets.Train)), len(r.data.Split(datasets.Val)), len(r.data.Split(datasets.Test)))
-	for _, w := range r.data.Warnings {
-		c.logf("warning  %s", w)
-	}
-	if err := r.checkLoss(); err != nil {
-		return err
-	}
-	n.MultiLabel = r.data.MultiLabel
-	if kept != nil {
-		c.logf("head     the model's own: its %d classes are the data's", len(kept))
-		err = n.KeepHead(r.data.Classes)
-	} else {
-		err = n.NewHead(r.data.Classes, c.Seed)
-	}
-	if err != nil {
+	r.job = newJob(vision.Task(c.Task))
+	if err := r.job.open(r); err != nil {
 		return err
 	}
 	switch c.Mode {
@@ -199,36 +168,20 @@ func (r *run) prepare() (err error) {
 		return err
 	}
 	samples := r.data.Split(datasets.Train)
-	r.loss = lossConfig{LabelSmoothing: c.LabelSmoothing, MultiLabel: r.data.MultiLabel}
-	if c.ClassWeights == "balanced" {
-		r.loss.ClassWeights = balancedWeights(r.data)
-	}
-	r.mix = transform.Mix{MixUp: c.MixUp, CutMix: c.CutMix, Prob: 1}
-	if r.mix.Enabled() {
-		r.loss.SoftTargets = true
-	}
-	if c.Augment {
-		r.pipe, err = transform.Train(r.pre, c.Aug)
-	} else {
-		r.pipe, err = transform.Eval(r.pre)
-	}
-	if err != nil {
-		return err
-	}
 	var cache *datasets.Cache
 	if c.Cache == "ram" {
 		cache = datasets.NewCache(4 << 30)
 	}
-	lc := datasets.LoaderConfig{Samples: samples, Pipeline: r.pipe, Batch: min(c.Batch, len(samples)), Workers: c.Workers, Shuffle: c.Sampler == "", Balanced: c.Sampler == "balanced",
+	lc := datasets.LoaderConfig{Samples: samples, Batch: min(c.Batch, len(samples)), Workers: c.Workers, Shuffle: c.Sampler == "", Balanced: c.Sampler == "balanced",
 		Seed: c.Seed, Cache: cache}
-	if r.data.MultiLabel {
-		lc.Classes = len(r.data.Classes)
+	made, err := r.job.prepare(r, &lc)
+	if err != nil {
+		return err
 	}
 	if r.loader, err = datasets.NewLoader(lc); err != nil {
 		return err
 	}
-	r.train = newRunner(r.session.team, r.session.kernels, n.trainer(r.loss))
-	r.eval = newEvaluator(n, r.session, r.pre, c.Batch, c.Workers, cache)
+	r.train = newRunner(r.session.team, r.session.kernels, made)
 	set, err := r.train.prepare(lc.Batch)
 	if err != nil {
 		return err
@@ -266,7 +219,6 @@ func (r *run) prepare() (err error) {
 		return err
 	}
 	c.logf("trains   %s of %s parameters, batch %d on %d threads (%s), %d steps", thousands(n.Net.Count()), thousands(n.parameters()), lc.Batch, r.session.team.Size(), r.session.kernels.Name(), c.Epochs*r.loader.Steps())
-	r.target = make([]float32, lc.Batch*len(r.data.Classes))
 	return nil
 }
 
@@ -292,23 +244,6 @@ func (r *run) updatesPerEpoch() int {
 	return (r.loader.Steps() + r.c.Accumulate - 1) / r.c.Accumulate
 }
 
-// balancedWeights gives each class total/(classes·count), as scikit-learn does.
-func balancedWeights(d *datasets.Dataset) []float64 {
-	counts := d.Counts(datasets.Train)
-	total := 0
-	for _, c := range counts {
-		total += c
-	}
-	w := make([]float64, len(counts))
-	for i, c := range counts {
-		w[i] = 1
-		if c > 0 {
-			w[i] = float64(total) / float64(len(counts)*c)
-		}
-	}
-	return w
-}
-
 // loop is the run itself.
 func (r *run) loop(ctx context.Context) (*Result, error) {
 	c := &r.c
@@ -329,7 +264,7 @@ func (r *run) loop(ctx context.Context) (*Result, error) {
 			return nil, err
 		}
 		row := r.at.Rows[len(r.at.Rows)-1]
-		keep := r.at.judge(row, len(r.data.Split(datasets.Val)))
+		keep := r.at.judge(row, r.job.trials(r))
 		r.at.Seconds = elapsed()
 		if keep {
 			if err := r.save("best", false); err != nil {
@@ -344,7 +279,7 @@ func (r *run) loop(ctx context.Context) (*Result, error) {
 				return nil, fmt.Errorf("draw training batches: %w", err)
 			}
 		}
-		if err := report.WriteCSV(filepath.Join(r.dir, "results.csv"), r.at.history()); err != nil {
+		if err := report.WriteCSV(filepath.Join(r.dir, "results.csv"), r.history()); err != nil {
 			return nil, err
 		}
 	}
@@ -428,7 +363,7 @@ func (r *run) epoch(ctx context.Context, elapsed func() float64) error {
 	if r.at.Images == 0 {
 		return fmt.Errorf("epoch %d: none of the training images could be read", r.at.Epoch+1)
 	}
-	row := Row{Epoch: r.at.Epoch + 1, TrainLoss: r.at.LossSum / float64(r.at.Images), LR: lr, Top1: math.NaN(), Top5: math.NaN(), ValLoss: math.NaN()}
+	row := Row{Epoch: r.at.Epoch + 1, TrainLoss: r.at.LossSum / float64(r.at.Images), LR: lr, Score: math.NaN(), Second: math.NaN(), ValLoss: math.NaN()}
 	if err := r.validate(ctx, &row); err != nil {
 		return err
 	}
@@ -436,10 +371,10 @@ func (r *run) epoch(ctx context.Context, elapsed func() float64) error {
 	r.at.Rows = append(r.at.Rows, row)
 	r.at.Epoch, r.at.Step, r.at.LossSum, r.at.Images = r.at.Epoch+1, 0, 0, 0
 	took := time.Since(meter).Seconds()
-	if math.IsNaN(row.Top1) {
+	if math.IsNaN(row.Score) {
 		c.logf("epoch %d/%d  loss %.4f  lr %.2e  %.1f images/s", row.Epoch, c.Epochs, row.TrainLoss, lr, float64(images)/took)
 	} else {
-		c.logf("epoch %d/%d  loss %.4f  val %.4f  accuracy %.4f  lr %.2e  %.1f images/s", row.Epoch, c.Epochs, row.TrainLoss, row.ValLoss, row.Top1, lr, float64(images)/took)
+		c.logf("epoch %d/%d  loss %.4f  val %.4f  %s %.4f  lr %.2e  %.1f images/s", row.Epoch, c.Epochs, row.TrainLoss, row.ValLoss, r.job.scoreName(), row.Score, lr, float64(images)/took)
 	}
 	return nil
 }
@@ -490,22 +425,8 @@ func (r *run) batch(b *datasets.Batch) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	k := len(r.data.Classes)
-	x := b.X[:b.N*r.pipe.Len()]
-	if r.mix.Enabled() {
-		lambda := r.mix.Apply(x, b.N, r.pre.Size[0], r.pre.Size[1], r.c.Seed, b.Epoch, b.Step)
-		transform.Targets(r.target[:b.N*k], b.Labels[:b.N], k, lambda)
-		if s := float32(r.c.LabelSmoothing); s > 0 {
-			for i, t := range r.target[:b.N*k] {
-				r.target[i] = t*(1-s) + s/float32(k)
-			}
-		}
-		load(set, r.target[:b.N*k], func(c *circuit) *ops.Node { return c.targets })
-	} else if r.data.MultiLabel {
-		load(set, b.Targets[:b.N*k], func(c *circuit) *ops.Node { return c.targets })
-	} else {
-		load(set, b.Labels[:b.N], func(c *circuit) *ops.Node { return c.labels })
-	}
+	x := b.X[:b.N*r.inputLen()]
+	r.job.load(r, set, b, x)
 	if set.shards[0].Keys != nil {
 		keys := make([]int64, b.N)
 		for i, key := range b.Keys[:b.N] { // a mask of its own for every epoch
@@ -563,16 +484,14 @@ func (r *run) validate(ctx context.Context, row *Row) error {
 		r.ema.Swap()
 		defer r.ema.Swap()
 	}
-	s, err := r.eval.logits(ctx, samples)
-	if err != nil {
-		return fmt.Errorf("validate: %w", err)
-	}
-	row.Top1, row.Top5, row.ValLoss, err = s.summary(r.data)
-	if err != nil {
+	if err := r.job.validate(ctx, r, samples, row); err != nil {
 		return fmt.Errorf("validate after epoch %d: %w", row.Epoch, err)
 	}
 	return nil
 }
+
+// inputLen is the number of values of one prepared picture.
+func (r *run) inputLen() int { return 3 * r.pre.Size[0] * r.pre.Size[1] }
 
 // save writes weights/<name>; the best weights are the averaged ones where
 // there is an average. state adds what a resumed run needs.

@@ -103,9 +103,9 @@ func (s scene) run(t *testing.T, dir string) Run {
 	for e := range s.epochs {
 		x := float64(e)
 		row := EpochRow{Epoch: e + 1, Time: 25.2 * (x + 1), TrainLoss: 2.4*math.Exp(-x/3) + .05, LR: 1e-3 * math.Cos(x/float64(s.epochs)*1.5),
-			ValLoss: 2.5*math.Exp(-x/3.5) + .12 + .02*rng.Float64(), Top1: .96 - .7*math.Exp(-x/2), Top5: .995 - .3*math.Exp(-x)}
+			ValLoss: 2.5*math.Exp(-x/3.5) + .12 + .02*rng.Float64(), Score: .96 - .7*math.Exp(-x/2), Second: .995 - .3*math.Exp(-x)}
 		if s.noVal {
-			row.ValLoss, row.Top1, row.Top5 = math.NaN(), math.NaN(), math.NaN()
+			row.ValLoss, row.Score, row.Second = math.NaN(), math.NaN(), math.NaN()
 		}
 		r.History.Epochs = append(r.History.Epochs, row)
 	}

@@ -33,7 +33,7 @@ func TestFormat(t *testing.T) {
 func TestSummary(t *testing.T) {
 	epochs := func(n int, top1 float64) (h History) {
 		for e := range n {
-			h.Epochs = append(h.Epochs, EpochRow{Epoch: e + 1, Top1: top1, ValLoss: top1})
+			h.Epochs = append(h.Epochs, EpochRow{Epoch: e + 1, Score: top1, ValLoss: top1})
 		}
 		return h
 	}

@@ -1,10 +1,8 @@
 package report
 
 import (
-	"encoding/csv"
 	"fmt"
 	"math"
-	"os"
 	"strconv"
 	"strings"
 )
@@ -16,14 +14,39 @@ type EpochRow struct {
 	Time      float64 // seconds since the run began
 	TrainLoss float64
 	ValLoss   float64
-	Top1      float64 // accuracy, 0…1; multi-label runs: mean average precision
-	Top5      float64 // accuracy, 0…1; multi-label runs: share of exact matches
-	LR        float64 // at the end of the epoch
+	// Score and Second, 0…1, are top-1 and top-5 accuracy; in multi-label runs
+	// mean average precision and the share of exact matches; in detection
+	// mAP50-95 and mAP50; in segmentation mIoU and Dice.
+	Score  float64
+	Second float64
+	LR     float64 // at the end of the epoch
 }
 
 // History is the course of a run.
 type History struct {
+	// Task names the columns; "" is classification.
+	Task   string
 	Epochs []EpochRow
+}
+
+// scores are the names of Score and Second in results.csv, by task, and for
+// people.
+var scores = map[string]struct{ csv, people [2]string }{
+	"classify": {[2]string{"metrics/accuracy_top1", "metrics/accuracy_top5"}, [2]string{"top-1 accuracy", "top-5 accuracy"}},
+	"detect":   {[2]string{"metrics/mAP50-95(B)", "metrics/mAP50(B)"}, [2]string{"mAP50-95", "mAP50"}},
+	"segment":  {[2]string{"metrics/mIoU", "metrics/dice"}, [2]string{"mIoU", "Dice"}},
+	"instance": {[2]string{"metrics/mAP50-95(M)", "metrics/mAP50-95(B)"}, [2]string{"mask mAP50-95", "box mAP50-95"}},
+}
+
+// multiLabelScores are those of classification with several labels.
+var multiLabelScores = [2]string{"mAP", "exact match"}
+
+// task is the history's, classification where it is not said.
+func (h History) task() string {
+	if _, ok := scores[h.Task]; ok {
+		return h.Task
+	}
+	return "classify"
 }
 
 // column is one of the numbers of an [EpochRow].
@@ -32,33 +55,36 @@ type column struct {
 	value func(*EpochRow) *float64
 }
 
-// columns are those of results.csv behind the epoch, under the names that
-// Ultralytics uses for classification.
-var columns = []column{
-	{"time", func(r *EpochRow) *float64 { return &r.Time }},
-	{"train/loss", func(r *EpochRow) *float64 { return &r.TrainLoss }},
-	{"metrics/accuracy_top1", func(r *EpochRow) *float64 { return &r.Top1 }},
-	{"metrics/accuracy_top5", func(r *EpochRow) *float64 { return &r.Top5 }},
-	{"val/loss", func(r *EpochRow) *float64 { return &r.ValLoss }},
-	{"lr/pg0", func(r *EpochRow) *float64 { return &r.LR }},
+// columns are those of results.csv behind the epoch, under Ultralytics' names.
+func columns(task string) []column {
+	names := scores[task].csv
+	return []column{
+		{"time", func(r *EpochRow) *float64 { return &r.Time }},
+		{"train/loss", func(r *EpochRow) *float64 { return &r.TrainLoss }},
+		{names[0], func(r *EpochRow) *float64 { return &r.Score }},
+		{names[1], func(r *EpochRow) *float64 { return &r.Second }},
+		{"val/loss", func(r *EpochRow) *float64 { return &r.ValLoss }},
+		{"lr/pg0", func(r *EpochRow) *float64 { return &r.LR }},
+	}
 }
 
 // WriteCSV writes results.csv:
 //
 //	epoch,time,train/loss,metrics/accuracy_top1,metrics/accuracy_top5,val/loss,lr/pg0
 //
-// Numbers keep all their digits, so that [ReadCSV] gives the same history back.
-// NaN is an empty field.
+// with the task's own metrics in the middle.
+// Numbers keep all their digits. NaN is an empty field.
 func WriteCSV(path string, h History) error {
 	var b strings.Builder
 	b.WriteString("epoch")
-	for _, c := range columns {
+	cols := columns(h.task())
+	for _, c := range cols {
 		b.WriteString("," + c.name)
 	}
 	b.WriteByte('\n')
 	for _, row := range h.Epochs {
 		b.WriteString(strconv.Itoa(row.Epoch))
-		for _, c := range columns {
+		for _, c := range cols {
 			b.WriteByte(',')
 			if v := *c.value(&row); !math.IsNaN(v) {
 				b.WriteString(strconv.FormatFloat(v, 'g', -1, 64))
@@ -70,53 +96,6 @@ func WriteCSV(path string, h History) error {
 		return fmt.Errorf("write results: %w", err)
 	}
 	return nil
-}
-
-// ReadCSV reads what [WriteCSV] wrote, to go on with a run. Columns are found by
-// their names; those that are missing are NaN, others are ignored.
-func ReadCSV(path string) (History, error) {
-	var h History
-	f, err := os.Open(path)
-	if err != nil {
-		return h, fmt.Errorf("read results: %w", err)
-	}
-	defer f.Close()
-	r := csv.NewReader(f)
-	r.TrimLeadingSpace = true
-	records, err := r.ReadAll()
-	if err != nil {
-		return h, fmt.Errorf("read results %s: %w", path, err)
-	}
-	if len(records) == 0 {
-		return h, fmt.Errorf("read results %s: the file is empty", path)
-	}
-	at := map[string]int{}
-	for i, name := range records[0] {
-		at[strings.TrimSpace(name)] = i
-	}
-	epoch, ok := at["epoch"]
-	if !ok {
-		return h, fmt.Errorf("read results %s: the first line names no column epoch: %q", path, strings.Join(records[0], ","))
-	}
-	for i, rec := range records[1:] {
-		var row EpochRow
-		if row.Epoch, err = strconv.Atoi(strings.TrimSpace(rec[epoch])); err != nil {
-			return h, fmt.Errorf("read results %s: line %d: epoch is %q, not a whole number", path, i+2, rec[epoch])
-		}
-		for _, c := range columns {
-			v := c.value(&row)
-			*v = math.NaN()
-			k, ok := at[c.name]
-			if !ok || strings.TrimSpace(rec[k]) == "" {
-				continue
-			}
-			if *v, err = strconv.ParseFloat(strings.TrimSpace(rec[k]), 64); err != nil {
-				return h, fmt.Errorf("read results %s: line %d: %s is %q, not a number", path, i+2, c.name, rec[k])
-			}
-		}
-		h.Epochs = append(h.Epochs, row)
-	}
-	return h, nil
 }
 
 // series is one column over the epochs, and whether any of it is a number.

@@ -70,13 +70,17 @@ func Plots(dir string, d Drawings) (Pictures, error) {
 
 // panels are the curves that have any value.
 func (d Drawings) panels() []plot.Panel {
-	top1, top5 := "top-1", "top-5"
-	quality := plot.Panel{Title: "Accuracy on val", XLabel: "epoch", Share: true}
-	if d.MultiLabel != nil {
-		top1, top5 = "mAP", "exact match"
-		quality.Title = "Quality on val"
+	names := scores[d.History.task()].people
+	quality := plot.Panel{Title: "Quality on val", XLabel: "epoch", Share: true}
+	loss := plot.Panel{Title: "Loss", XLabel: "epoch"}
+	classify := d.History.task() == "classify"
+	switch {
+	case d.MultiLabel != nil:
+		names = multiLabelScores
+	case classify:
+		names = [2]string{"top-1", "top-5"}
+		quality.Title, loss.YLabel = "Accuracy on val", "cross-entropy"
 	}
-	loss := plot.Panel{Title: "Loss", XLabel: "epoch", YLabel: "cross-entropy"}
 	rate := plot.Panel{Title: "Learning rate", XLabel: "epoch"}
 	add := func(p *plot.Panel, name string, value func(*EpochRow) *float64) {
 		if x, y, ok := d.History.series(value); ok {
@@ -85,10 +89,10 @@ func (d Drawings) panels() []plot.Panel {
 	}
 	add(&loss, "train", func(r *EpochRow) *float64 { return &r.TrainLoss })
 	add(&loss, "val", func(r *EpochRow) *float64 { return &r.ValLoss })
-	add(&quality, top1, func(r *EpochRow) *float64 { return &r.Top1 })
+	add(&quality, names[0], func(r *EpochRow) *float64 { return &r.Score })
 	// Among five classes the right one is always within the first five.
-	if d.MultiLabel != nil || len(d.Classes) > 5 {
-		add(&quality, top5, func(r *EpochRow) *float64 { return &r.Top5 })
+	if !classify || d.MultiLabel != nil || len(d.Classes) > 5 {
+		add(&quality, names[1], func(r *EpochRow) *float64 { return &r.Second })
 	}
 	add(&rate, "lr", func(r *EpochRow) *float64 { return &r.LR })
 	if len(loss.Series) == 1 { // a panel names its lines only where there are several

@@ -20,8 +20,8 @@ func TestPlotsLeavesOut(t *testing.T) {
 		want Pictures
 	}{
 		"nothing":     {},
-		"no numbers":  {d: Drawings{History: History{[]EpochRow{{Epoch: 1, TrainLoss: nan, ValLoss: nan, Top1: nan, Top5: nan, LR: nan}}}}},
-		"train only":  {Drawings{History: History{[]EpochRow{{Epoch: 1, TrainLoss: 1, ValLoss: nan, Top1: nan, Top5: nan, LR: nan}}}}, Pictures{Results: "results.png"}},
+		"no numbers":  {d: Drawings{History: History{Epochs: []EpochRow{{Epoch: 1, TrainLoss: nan, ValLoss: nan, Score: nan, Second: nan, LR: nan}}}}},
+		"train only":  {Drawings{History: History{Epochs: []EpochRow{{Epoch: 1, TrainLoss: 1, ValLoss: nan, Score: nan, Second: nan, LR: nan}}}}, Pictures{Results: "results.png"}},
 		"no images":   {d: Drawings{Classes: names, Counts: []plot.Split{{Name: "train", Counts: []int{0, 0}}}, Classification: &metric.Classification{PerClass: metric.NewConfusion(2).PerClass(), Confusion: metric.NewConfusion(2)}}},
 		"val only":    {Drawings{Classes: names, Classification: scored}, Pictures{Confusion: "confusion_matrix.png", ConfusionNormalized: "confusion_matrix_normalized.png"}},
 		"multi-label": {Drawings{Classes: names, MultiLabel: &metric.MultiLabel{}, ROC: []plot.ROCCurve{{X: []float64{0, 1}, Y: []float64{0, 1}}}, Counts: []plot.Split{{Counts: []int{0, 1}}}}, Pictures{ROC: "roc.png", Labels: "labels.png"}},
@@ -54,7 +54,7 @@ func TestPlotsLeavesOut(t *testing.T) {
 }
 
 func TestPanels(t *testing.T) {
-	row := EpochRow{Epoch: 1, TrainLoss: 1, ValLoss: 2, Top1: .5, Top5: .9, LR: 1e-3}
+	row := EpochRow{Epoch: 1, TrainLoss: 1, ValLoss: 2, Score: .5, Second: .9, LR: 1e-3}
 	titles := func(d Drawings) (out []string) {
 		for _, p := range d.panels() {
 			s := p.Title + ":"
@@ -66,11 +66,11 @@ func TestPanels(t *testing.T) {
 		return out
 	}
 	many := make([]string, 6)
-	equal(t, titles(Drawings{History: History{[]EpochRow{row}}, Classes: many}), "Loss: train val", "Accuracy on val: top-1 top-5", "Learning rate: lr")
-	equal(t, titles(Drawings{History: History{[]EpochRow{row}}, Classes: many[:5]}), "Loss: train val", "Accuracy on val: top-1", "Learning rate: lr")
-	equal(t, titles(Drawings{History: History{[]EpochRow{row}}, Classes: many[:5], MultiLabel: &metric.MultiLabel{}}), "Loss: train val", "Quality on val: mAP exact match", "Learning rate: lr")
-	row.ValLoss, row.Top1, row.Top5 = math.NaN(), math.NaN(), math.NaN()
-	equal(t, titles(Drawings{History: History{[]EpochRow{row}}, Classes: many}), "Loss on train: train", "Learning rate: lr")
+	equal(t, titles(Drawings{History: History{Epochs: []EpochRow{row}}, Classes: many}), "Loss: train val", "Accuracy on val: top-1 top-5", "Learning rate: lr")
+	equal(t, titles(Drawings{History: History{Epochs: []EpochRow{row}}, Classes: many[:5]}), "Loss: train val", "Accuracy on val: top-1", "Learning rate: lr")
+	equal(t, titles(Drawings{History: History{Epochs: []EpochRow{row}}, Classes: many[:5], MultiLabel: &metric.MultiLabel{}}), "Loss: train val", "Quality on val: mAP exact match", "Learning rate: lr")
+	row.ValLoss, row.Score, row.Second = math.NaN(), math.NaN(), math.NaN()
+	equal(t, titles(Drawings{History: History{Epochs: []EpochRow{row}}, Classes: many}), "Loss on train: train", "Learning rate: lr")
 }
 
 func equal(t *testing.T, got []string, want ...string) {

@@ -105,7 +105,7 @@ func (r Run) course() string {
 
 // best is the best epoch, 0 where no validation chose one.
 func (r Run) best() int {
-	_, _, top1 := r.History.series(func(e *EpochRow) *float64 { return &e.Top1 })
+	_, _, top1 := r.History.series(func(e *EpochRow) *float64 { return &e.Score })
 	_, _, loss := r.History.series(func(e *EpochRow) *float64 { return &e.ValLoss })
 	if !top1 && !loss {
 		return 0

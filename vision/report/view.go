@@ -194,9 +194,9 @@ type epochRow struct {
 
 // epochs lists the columns that have a value, and the rows.
 func (r Run) epochs() (names []string, rows []epochRow) {
-	top1, top5 := "top-1 accuracy", "top-5 accuracy"
+	measure := scores[r.History.task()].people
 	if r.Data.MultiLabel {
-		top1, top5 = "mAP", "exact match"
+		measure = multiLabelScores
 	}
 	all := []struct {
 		name string
@@ -206,8 +206,8 @@ func (r Run) epochs() (names []string, rows []epochRow) {
 		{"time", func(e *EpochRow) *float64 { return &e.Time }, duration},
 		{"train loss", func(e *EpochRow) *float64 { return &e.TrainLoss }, general},
 		{"val loss", func(e *EpochRow) *float64 { return &e.ValLoss }, general},
-		{top1, func(e *EpochRow) *float64 { return &e.Top1 }, percent},
-		{top5, func(e *EpochRow) *float64 { return &e.Top5 }, percent},
+		{measure[0], func(e *EpochRow) *float64 { return &e.Score }, percent},
+		{measure[1], func(e *EpochRow) *float64 { return &e.Second }, percent},
 		{"learning rate", func(e *EpochRow) *float64 { return &e.LR }, general},
 	}
 	rows = make([]epochRow, len(r.History.Epochs))

@@ -1,0 +1,44 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/vislora/vislora/datasets"
+	"github.com/vislora/vislora/vision"
+)
+
+// job is what a run's task decides: which data it reads, what is trained behind
+// the base model, against which loss, and how the result is scored.
+type job interface {
+	// open reads the data and puts the head on the network.
+	open(r *run) error
+	// prepare completes the loader's configuration and says how training
+	// circuits are made.
+	prepare(r *run, c *datasets.LoaderConfig) (maker, error)
+	// load hands a batch's targets to the circuits. x is its pictures, which
+	// may be changed.
+	load(r *run, s *set, b *datasets.Batch, x []float32)
+	// validate scores samples into an epoch's row.
+	validate(ctx context.Context, r *run, samples []datasets.Sample, row *Row) error
+	// scoreName is what people call the score that decides which epoch is
+	// best, trials the number of independent trials it is the mean of.
+	scoreName() string
+	trials(r *run) int
+	close()
+}
+
+func newJob(t vision.Task) job {
+	return &classify{}
+}
+
+// tellData logs what a run begins with.
+func (r *run) tellData() {
+	c, n := &r.c, r.net
+	c.logf("model    %s: %s", c.Model, n.Annotation.Arch)
+	c.logf("input    %d×%d, %s", n.Height, n.Width, describePreprocess(r.pre))
+	c.logf("         from %s", r.source)
+	c.logf("data     %s: %d classes, %d train, %d val, %d test images", c.Data, len(r.data.Classes), len(r.data.Split(datasets.Train)), len(r.data.Split(datasets.Val)), len(r.data.Split(datasets.Test)))
+	for _, w := range r.data.Warnings {
+		c.logf("warning  %s", w)
+	}
+}
