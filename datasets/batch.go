@@ -13,10 +13,16 @@ type Batch struct {
 	Keys   []int64
 	// Targets is (N, classes), 0 or 1, when the data set is multi-label.
 	Targets []float32
+	// Boxes are the objects of each picture, (N, M, 5), when the loader has
+	// Scenes: class, centre x, y, width, height in pixels of the input. Rows
+	// without an object have the class −1. The room is for as many pictures as
+	// a batch has.
+	Boxes []float32
 	// Epoch and Step say which batch it is; Step counts from 0.
 	Epoch, Step int
 
 	classes int
+	objects int // M
 	failed  []bool
 	pending int
 	done    chan struct{}
@@ -57,6 +63,7 @@ func (b *Batch) compact(size int) {
 		if to != i {
 			copy(b.X[to*size:][:size], b.X[i*size:][:size])
 			copy(b.Targets[to*b.classes:][:b.classes], b.Targets[i*b.classes:][:b.classes])
+			copy(b.boxes(to), b.boxes(i))
 			b.Labels[to], b.Keys[to] = b.Labels[i], b.Keys[i]
 		}
 		to++

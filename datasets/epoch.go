@@ -17,6 +17,7 @@ type Epoch struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	epoch  int
+	scenes *transform.ScenePipeline
 	free   chan *Batch // empty buffers
 	queue  chan *Batch // buffers in delivery order, perhaps not full yet
 	jobs   chan job
@@ -57,15 +58,29 @@ func (e *Epoch) deal(first int) {
 	}
 }
 
+// worker is one goroutine's share of an epoch. It has a pipeline's worker or a
+// scene pipeline's.
+type worker struct {
+	e        *Epoch
+	decoder  *cv.Decoder
+	pictures *transform.Worker
+	scenes   *transform.SceneWorker
+	im       vision.Image // decoded
+	other    vision.Image // decoded for a mosaic
+}
+
 // work decodes and augments until there is no job left.
 func (e *Epoch) work() {
-	d := cv.NewDecoder()
-	defer d.Close()
-	w := e.l.c.Pipeline.NewWorker()
-	var im vision.Image
+	w := &worker{e: e, decoder: cv.NewDecoder()}
+	defer w.decoder.Close()
+	if e.scenes != nil {
+		w.scenes = e.scenes.NewWorker()
+	} else {
+		w.pictures = e.l.c.Pipeline.NewWorker()
+	}
 	for j := range e.jobs {
 		s := &e.l.c.Samples[j.sample]
-		err := e.picture(j, s, d, w, &im)
+		err := w.fill(j, s)
 		if err != nil {
 			e.l.skip(s, err)
 		}
@@ -80,33 +95,47 @@ func (e *Epoch) work() {
 	}
 }
 
-// picture fills one slot. A panic on a hostile file is that file's error.
-func (e *Epoch) picture(j job, s *Sample, d *cv.Decoder, w *transform.Worker, im *vision.Image) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("read image %s: %v", s.Path, r)
-		}
-	}()
-	src := im
-	c := e.l.c.Cache
+// fill fills one slot.
+func (w *worker) fill(j job, s *Sample) (err error) {
+	defer recovered(s, &err)
+	src, err := w.read(s, &w.im)
+	if err != nil {
+		return err
+	}
+	l := w.e.l
+	j.batch.label(j.slot, s)
+	x := j.batch.X[j.slot*l.size:][:l.size:l.size]
+	k := transform.Key{Seed: l.c.Seed, Epoch: w.e.epoch, Image: s.Index, Repeat: j.repeat}
+	if w.scenes != nil {
+		return w.scene(transform.SceneSlot{X: x, Boxes: j.batch.boxes(j.slot)}, transform.Scene{Image: src, Objects: s.Objects}, k)
+	}
+	return w.pictures.Apply(x, src, k)
+}
+
+// read is the image of a sample, from the cache or decoded into im. Nobody
+// writes to it.
+func (w *worker) read(s *Sample, im *vision.Image) (src *vision.Image, err error) {
+	defer recovered(s, &err)
+	c := w.e.l.c.Cache
 	if c != nil {
 		if kept := c.get(s.Path); kept != nil {
-			src = kept
+			return kept, nil
 		}
 	}
-	if src == im {
-		if err := d.DecodeFile(im, s.Path); err != nil {
-			return err
-		}
-		if c != nil {
-			c.put(s.Path, im)
-		}
+	if err := w.decoder.DecodeFile(im, s.Path); err != nil {
+		return nil, err
 	}
-	j.batch.label(j.slot, s)
-	size := e.l.size
-	return w.Apply(j.batch.X[j.slot*size:][:size:size], src, transform.Key{
-		Seed: e.l.c.Seed, Epoch: e.epoch, Image: s.Index, Repeat: j.repeat,
-	})
+	if c != nil {
+		c.put(s.Path, im)
+	}
+	return im, nil
+}
+
+// recovered, deferred, makes a panic on a hostile file that file's error.
+func recovered(s *Sample, err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("read image %s: %v", s.Path, r)
+	}
 }
 
 // Next is the next batch, in order; it is the caller's until [Epoch.Release].

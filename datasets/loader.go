@@ -12,8 +12,14 @@ import (
 
 // LoaderConfig says what a [Loader] delivers.
 type LoaderConfig struct {
-	Samples  []Sample
+	Samples []Sample
+	// Pipeline makes pictures with labels, Scenes pictures with boxes; one of
+	// them. Mosaics take their pictures from Samples.
 	Pipeline *transform.Pipeline
+	Scenes   *transform.ScenePipeline
+	// MaxObjects is the number of boxes that a picture has room for, with
+	// Scenes. Of more the largest are kept; see [Loader.Overflow].
+	MaxObjects int
 	// Batch is the number of pictures in a batch.
 	Batch int
 	// Classes is the number of classes when targets are wanted, as for
@@ -46,12 +52,18 @@ type Loader struct {
 	skipped []Skipped
 	known   map[string]bool
 	count   int
+	// overflow counts objects without a place in Boxes.
+	overflow int
 }
 
 // NewLoader checks a configuration.
 func NewLoader(c LoaderConfig) (*Loader, error) {
-	if c.Pipeline == nil || len(c.Samples) == 0 {
-		return nil, fmt.Errorf("load images: there are %d samples", len(c.Samples))
+	if len(c.Samples) == 0 {
+		return nil, fmt.Errorf("load images: there are none")
+	}
+	size, err := c.input()
+	if err != nil {
+		return nil, err
 	}
 	if c.Batch < 1 {
 		return nil, fmt.Errorf("load images: the batch is %d: use at least 1", c.Batch)
@@ -62,15 +74,22 @@ func NewLoader(c LoaderConfig) (*Loader, error) {
 	if c.Workers <= 0 {
 		c.Workers = runtime.GOMAXPROCS(0)
 	}
-	l := &Loader{c: c, size: c.Pipeline.Len(), known: map[string]bool{}}
+	l := &Loader{c: c, size: size, known: map[string]bool{}}
 	if len(c.Buffers) == 0 {
 		for range 3 {
-			l.c.Buffers = append(l.c.Buffers, NewBatch(c.Batch, l.size, c.Classes))
+			b := NewBatch(c.Batch, l.size, c.Classes)
+			if c.Scenes != nil {
+				b = NewSceneBatch(c.Batch, l.size, c.MaxObjects)
+			}
+			l.c.Buffers = append(l.c.Buffers, b)
 		}
 	}
 	for i, b := range l.c.Buffers {
 		if len(b.X) < c.Batch*l.size || len(b.Labels) < c.Batch || b.classes != c.Classes {
 			return nil, fmt.Errorf("load images: buffer %d has room for %d values and %d classes, a batch has %d and %d", i, len(b.X), b.classes, c.Batch*l.size, c.Classes)
+		}
+		if c.Scenes != nil && b.objects != c.MaxObjects {
+			return nil, fmt.Errorf("load images: buffer %d has room for %d objects of an image, not for %d", i, b.objects, c.MaxObjects)
 		}
 	}
 	return l, nil
@@ -92,10 +111,18 @@ func (l *Loader) Skipped() (named []Skipped, count int) {
 	return slices.Clone(l.skipped), l.count
 }
 
+// skip counts a picture that is left out, and names its image.
 func (l *Loader) skip(s *Sample, err error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.count++
+	l.mu.Unlock()
+	l.name(s, err)
+}
+
+// name names an image that cannot be read.
+func (l *Loader) name(s *Sample, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if !l.known[s.Path] {
 		l.known[s.Path] = true
 		l.skipped = append(l.skipped, Skipped{Name: s.Name, Reason: err.Error()})
@@ -139,7 +166,7 @@ func (l *Loader) order(epoch int) (order, repeat []int) {
 func (l *Loader) Epoch(ctx context.Context, epoch, first int) *Epoch {
 	ctx, cancel := context.WithCancel(ctx)
 	e := &Epoch{
-		l: l, ctx: ctx, cancel: cancel, epoch: epoch,
+		l: l, ctx: ctx, cancel: cancel, epoch: epoch, scenes: l.c.Scenes,
 		free:  make(chan *Batch, len(l.c.Buffers)),
 		queue: make(chan *Batch, len(l.c.Buffers)),
 		jobs:  make(chan job),

@@ -61,6 +61,10 @@ type detectLevel struct {
 	class, size, object predictor
 }
 
+// priorBias is −ln((1−0.01)/0.01): a probability of 1 % (Lin et al. 2017,
+// arXiv:1708.02002, §4.1).
+var priorBias = -math.Log((1 - 0.01) / 0.01)
+
 // NewDetect lists the head's parameters; Init gives them values.
 func NewDetect(c DetectConfig) *Detect {
 	if c.Width == 0 {
@@ -70,7 +74,6 @@ func NewDetect(c DetectConfig) *Detect {
 		c.Convs = 2
 	}
 	d := &Detect{config: c}
-	prior := -math.Log((1 - 0.01) / 0.01)
 	for i, channels := range c.Channels {
 		l := detectLevel{
 			stem:   block{name: fmt.Sprintf("head.stems.%d", i), in: channels, out: c.Width, kernel: 1, stride: 1},
@@ -85,9 +88,9 @@ func NewDetect(c DetectConfig) *Detect {
 		l.stem.declare(&d.parameters)
 		l.classes.declare(&d.parameters)
 		l.box.declare(&d.parameters)
-		l.class.declare(&d.parameters, prior)
+		l.class.declare(&d.parameters, priorBias)
 		l.size.declare(&d.parameters, 0)
-		l.object.declare(&d.parameters, prior)
+		l.object.declare(&d.parameters, priorBias)
 		d.levels = append(d.levels, l)
 	}
 	return d

@@ -18,6 +18,7 @@ const (
 	streamImage = iota + 1
 	streamOrder
 	streamMix
+	streamScene
 )
 
 // source is a generator that is seeded again for every key, without memory of
