@@ -21,6 +21,9 @@ type Decode struct {
 	// MultiLabel makes a detection of every class above Conf, not of the best
 	// one alone.
 	MultiLabel bool
+	// Coefficients is the number of columns after the classes in YOLOX's rows:
+	// DetectConfig.MaskCoefficients.
+	Coefficients int
 }
 
 // maxLogSize caps the logarithm of a box's size in strides, as in the loss.
@@ -30,20 +33,30 @@ const maxLogSize = 12
 //
 //	centre = (cell + xy)·stride   size = e^wh·stride   score = objectness·class
 //
-//	out (A, 5+K): x, y, w, h, objectness, classes
+//	out (A, 5+K+P): x, y, w, h, objectness, classes, coefficients of masks
 func (d Decode) YOLOX(out []float32) []vision.Detection {
-	var found []vision.Detection
+	found, _ := d.YOLOXCells(out)
+	return found
+}
+
+// YOLOXCells is [Decode.YOLOX] that also tells the cell of each detection, whose
+// row holds the coefficients of its mask.
+func (d Decode) YOLOXCells(out []float32) (found []vision.Detection, cells []int) {
+	width := 5 + d.Classes + d.Coefficients
 	d.cells(func(a int, x, y, stride float64) {
-		row := out[a*(5+d.Classes) : (a+1)*(5+d.Classes)]
+		row := out[a*width : (a+1)*width]
 		object := d.probability(row[4])
 		if !(object >= d.Conf) {
 			return
 		}
 		cx, cy := (x+float64(row[0]))*stride, (y+float64(row[1]))*stride
 		w, h := math.Exp(min(float64(row[2]), maxLogSize))*stride, math.Exp(min(float64(row[3]), maxLogSize))*stride
-		found = d.keep(found, centred(cx, cy, w, h), row[5:], object)
+		found = d.keep(found, centred(cx, cy, w, h), row[5:5+d.Classes], object)
+		for len(cells) < len(found) {
+			cells = append(cells, a)
+		}
 	})
-	return found
+	return found, cells
 }
 
 // GFL decodes the distances of a box's sides from a point, each the mean of a

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/vislora/vislora/internal/kernels"
 	"github.com/vislora/vislora/internal/ops"
 )
 
@@ -37,6 +38,9 @@ type DetectConfig struct {
 	// Depthwise replaces each by a depthwise and a 1×1 convolution, as
 	// YOLOX-Nano does.
 	Depthwise bool
+	// MaskCoefficients adds a branch that gives every cell as many coefficients
+	// of [Prototypes]. Default 0: boxes alone.
+	MaskCoefficients int
 }
 
 // Detect is YOLOX's decoupled head without anchors (Ge et al. 2021,
@@ -45,10 +49,14 @@ type DetectConfig struct {
 //	stem: 1×1 → Width ┬─ Convs × 3×3 ── 1×1 → K classes
 //	                  └─ Convs × 3×3 ┬─ 1×1 → 4 box
 //	                                 └─ 1×1 → 1 objectness
+//	with MaskCoefficients:
+//	                  └─ Convs × 3×3 ── 1×1 → coefficients, tanh
 //
 // every convolution but the last followed by a LayerNorm over channels and SiLU.
 // Logits start at −ln((1−0.01)/0.01), a probability of 1 %; boxes at the size of
-// a cell.
+// a cell, coefficients near 0. They come from a branch of their own, like the
+// classes, and pass through tanh, so that prototypes can be taken away from a
+// mask (YOLACT, Bolya et al. 2019, arXiv:1904.02689, §3.1).
 type Detect struct {
 	parameters
 	config DetectConfig
@@ -57,8 +65,9 @@ type Detect struct {
 
 type detectLevel struct {
 	stem                block
-	classes, box        chain
+	classes, box, masks chain
 	class, size, object predictor
+	coefficients        predictor
 }
 
 // priorBias is −ln((1−0.01)/0.01): a probability of 1 % (Lin et al. 2017,
@@ -91,6 +100,14 @@ func NewDetect(c DetectConfig) *Detect {
 		l.class.declare(&d.parameters, priorBias)
 		l.size.declare(&d.parameters, 0)
 		l.object.declare(&d.parameters, priorBias)
+		if c.MaskCoefficients > 0 {
+			for j := range c.Convs {
+				l.masks = append(l.masks, conv3x3(fmt.Sprintf("head.mask_convs.%d.%d", i, j), c.Width, c.Width, c.Depthwise)...)
+			}
+			l.coefficients = predictor{fmt.Sprintf("head.mask_preds.%d", i), c.Width, c.MaskCoefficients}
+			l.masks.declare(&d.parameters)
+			l.coefficients.declare(&d.parameters, 0)
+		}
 		d.levels = append(d.levels, l)
 	}
 	return d
@@ -99,7 +116,7 @@ func NewDetect(c DetectConfig) *Detect {
 // Forward adds the head to a graph. It gives what loss.Detect and [Decode.YOLOX]
 // take:
 //
-//	maps (N, Hᵢ, Wᵢ, Cᵢ)   y (N, Σ Hᵢ·Wᵢ, 5+K): box, objectness, classes
+//	maps (N, Hᵢ, Wᵢ, Cᵢ)   y (N, Σ Hᵢ·Wᵢ, 5+K+P): box, objectness, classes, mask coefficients
 func (d *Detect) Forward(g *ops.Graph, leaf Leaf, maps []*ops.Node) *ops.Node {
 	checkMaps("detection head", maps, d.config.Channels)
 	out := make([]*ops.Node, len(maps))
@@ -107,8 +124,12 @@ func (d *Detect) Forward(g *ops.Graph, leaf Leaf, maps []*ops.Node) *ops.Node {
 		s := ops.Shape(maps[i])
 		x := l.stem.apply(g, leaf, maps[i])
 		classes, box := l.classes.apply(g, leaf, x), l.box.apply(g, leaf, x)
-		y := g.Concat(3, l.size.apply(g, leaf, box), l.object.apply(g, leaf, box), l.class.apply(g, leaf, classes))
-		out[i] = g.Reshape(y, s[0], s[1]*s[2], 5+d.config.Classes)
+		parts := []*ops.Node{l.size.apply(g, leaf, box), l.object.apply(g, leaf, box), l.class.apply(g, leaf, classes)}
+		if d.config.MaskCoefficients > 0 {
+			coefficients := l.coefficients.apply(g, leaf, l.masks.apply(g, leaf, x))
+			parts = append(parts, g.Unary(kernels.Tanh, 0, 0, coefficients))
+		}
+		out[i] = g.Reshape(g.Concat(3, parts...), s[0], s[1]*s[2], 5+d.config.Classes+d.config.MaskCoefficients)
 	}
 	return g.Concat(1, out...)
 }

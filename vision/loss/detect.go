@@ -14,6 +14,9 @@ type Level = struct{ H, W, Stride int }
 type DetectConfig struct {
 	// Levels lists the feature maps in the order of raw's cells.
 	Levels []Level
+	// Classes is K, where raw has columns after the classes (the coefficients of
+	// masks), which the loss leaves alone. Default: all columns after the fifth.
+	Classes int
 	// GIoU takes 1 − GIoU (Rezatofighi et al. 2019, arXiv:1902.09630) as the
 	// loss of a box instead of 1 − IoU²: it has a gradient where boxes do not
 	// touch.
@@ -49,6 +52,14 @@ func (c DetectConfig) withDefaults() DetectConfig {
 	return c
 }
 
+// classes is K for rows of raw of so many columns.
+func (c DetectConfig) classes(columns int) int {
+	if c.Classes == 0 {
+		return columns - 5
+	}
+	return c.Classes
+}
+
 // The parts of [Detect]'s loss that [DetectParts] gives. The first four are
 // weighted and add up to the loss.
 const (
@@ -67,7 +78,7 @@ const (
 //	L = 1/max(1, P)·[ 5·Σ_pos (1 − IoU²) + Σ_all BCE(objectness, matched)
 //	                + Σ_pos Σₖ BCE(classₖ, IoU·[k = class]) + l1·Σ_pos |box − box*|₁ ]
 //
-//	raw (N, A, 5+K)   targets (N, M, 5)   L scalar
+//	raw (N, A, 5+K+…)   targets (N, M, 5)   L scalar
 //
 // A row of raw is one cell: centre x, y relative to the cell's corner and log
 // width, height, all in strides; the logits of objectness and of K classes. The
@@ -82,6 +93,9 @@ func Detect(g *ops.Graph, raw, targets *ops.Node, c DetectConfig) *ops.Node {
 	if len(s) != 3 || s[1] != len(cells) || s[2] < 6 {
 		ops.Fail("loss: detect: predictions %v: want (N, %d, 5+K) for levels %v", s, len(cells), c.Levels)
 	}
+	if c.Classes < 0 || c.Classes > s[2]-5 {
+		ops.Fail("loss: detect: %d classes are more than predictions %v have columns for", c.Classes, s)
+	}
 	if len(ts) != 3 || ts[0] != s[0] || ts[2] != 5 {
 		ops.Fail("loss: detect: targets %v: want (%d, M, 5)", ts, s[0])
 	}
@@ -89,15 +103,15 @@ func Detect(g *ops.Graph, raw, targets *ops.Node, c DetectConfig) *ops.Node {
 	if c.L1 != nil {
 		in, diff = append(in, c.L1), append(diff, false)
 	}
-	grad := gradFromSlot(g, raw)
+	grad := gradFromSlot(g)
 	return g.Apply(ops.Spec{
 		Name: "detect", In: in, Out: []int{}, Diff: diff,
-		Slots: []ops.Slot{{Shape: s}, {Shape: []int{detectParts}}},
+		Slots: []ops.Slot{{Shape: s}, {Shape: []int{detectParts}}, {Shape: s[:2], Kind: buffer.I64}},
 		Bind: func(e *ops.Env) (kernels.Run, error) {
 			if e.Out.Storage == buffer.F64 {
-				return newDetector[float64](e, cells, c).run, nil
+				return newDetector[float64](e, cells, c).matching(e.Slots[2]), nil
 			}
-			return newDetector[float32](e, cells, c).run, nil
+			return newDetector[float32](e, cells, c).matching(e.Slots[2]), nil
 		},
 		Grad: func(in []*ops.Node, y, dy *ops.Node) []*ops.Node {
 			return append(grad(in, y, dy), nil)[:len(in)]
@@ -109,4 +123,11 @@ func Detect(g *ops.Graph, raw, targets *ops.Node, c DetectConfig) *ops.Node {
 // indexed by [PartBox] and so on.
 func DetectParts(g *ops.Graph, loss *ops.Node) *ops.Node {
 	return g.Apply(ops.Spec{Name: "detect.parts", In: []*ops.Node{loss}, Reads: []ops.Read{{Of: loss, Slot: 1}}, Out: []int{detectParts}, Alias: true})
+}
+
+// DetectMatches tells which object each cell was matched to by the loss that
+// [Detect] made: (N, A) int64, a row of the image's targets, or −1.
+func DetectMatches(g *ops.Graph, loss *ops.Node) *ops.Node {
+	shape := ops.OpOf(loss).Slots[2].Shape
+	return g.Apply(ops.Spec{Name: "detect.matches", In: []*ops.Node{loss}, Reads: []ops.Read{{Of: loss, Slot: 2}}, Out: shape, Kind: buffer.I64, Alias: true})
 }

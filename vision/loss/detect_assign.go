@@ -20,6 +20,7 @@ const outside = 1e5
 
 // object is one row of the targets.
 type object struct {
+	row    int
 	class  int
 	box    vision.Box
 	cx, cy float64
@@ -40,7 +41,8 @@ type object struct {
 type assigner[T buffer.Float] struct {
 	cells  []cell
 	radius float64
-	stride int // of a row of raw: 5 + K
+	stride int // from one row of raw to the next
+	width  int // of what is read of it: 5 + K
 
 	candidates []int32
 	boxes      []vision.Box // per cell; of candidates only
@@ -49,9 +51,9 @@ type assigner[T buffer.Float] struct {
 	cheapest   ranking
 }
 
-func newAssigner[T buffer.Float](cells []cell, classes int, c DetectConfig) *assigner[T] {
+func newAssigner[T buffer.Float](cells []cell, columns int, c DetectConfig) *assigner[T] {
 	return &assigner[T]{
-		cells: cells, radius: c.Radius, stride: 5 + classes,
+		cells: cells, radius: c.Radius, stride: columns, width: 5 + c.classes(columns),
 		candidates: make([]int32, 0, len(cells)), boxes: make([]vision.Box, len(cells)), others: make([]float64, len(cells)),
 		overlaps: newRanking(c.TopK), cheapest: newRanking(c.TopK),
 	}
@@ -89,7 +91,7 @@ func (s *assigner[T]) findCandidates(raw []T, objects []object) {
 			if !in && !near {
 				continue
 			}
-			row := raw[a*s.stride : (a+1)*s.stride]
+			row := raw[a*s.stride : a*s.stride+s.width]
 			s.candidates = append(s.candidates, int32(a))
 			s.boxes[a] = decode(s.cells[a], row)
 			s.others[a] = others(row)
@@ -139,7 +141,7 @@ func (s *assigner[T]) arbitrate(raw []T, objects []object, a int32) int32 {
 }
 
 func (s *assigner[T]) cost(raw []T, a int32, o *object, iou float64, far bool) float64 {
-	row := raw[int(a)*s.stride : (int(a)+1)*s.stride]
+	row := raw[int(a)*s.stride : int(a)*s.stride+s.width]
 	p := probability(sigmoid(float64(row[4])), row[5+o.class])
 	c := s.others[a] + math.Log(max(1-p, tiny)/max(p, tiny)) - 3*math.Log(iou+1e-8)
 	if far {

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/vislora/vislora/internal/buffer"
+	"github.com/vislora/vislora/internal/kernels"
 	"github.com/vislora/vislora/internal/ops"
 )
 
@@ -13,11 +14,13 @@ type detector[T buffer.Float] struct {
 	env     *ops.Env
 	cells   []cell
 	n, m, k int // images, rows of targets each, classes
+	row     int // columns of raw: 5 + k, and what belongs to others
 	raw     []T
 	targets []T
-	l1      []T // nil: no such term
-	grad    []T // nil: not wanted
-	report  []T // nil: not wanted
+	l1      []T     // nil: no such term
+	grad    []T     // nil: not wanted
+	report  []T     // nil: not wanted
+	matched []int64 // per cell of every image, a row of its targets; nil: not wanted
 
 	assigner  *assigner[T]
 	objects   []object  // of one image
@@ -31,8 +34,8 @@ type detector[T buffer.Float] struct {
 func newDetector[T buffer.Float](e *ops.Env, cells []cell, c DetectConfig) *detector[T] {
 	s, m := e.In[0].Shape, e.In[1].Shape[1]
 	d := &detector[T]{
-		c: c, env: e, cells: cells, n: s[0], m: m, k: s[2] - 5, raw: buffer.Floats[T](e.In[0]), targets: buffer.Floats[T](e.In[1]),
-		assigner: newAssigner[T](cells, s[2]-5, c), objects: make([]object, 0, m),
+		c: c, env: e, cells: cells, n: s[0], m: m, k: c.classes(s[2]), row: s[2], raw: buffer.Floats[T](e.In[0]), targets: buffer.Floats[T](e.In[1]),
+		assigner: newAssigner[T](cells, s[2], c), objects: make([]object, 0, m),
 		match: make([]int32, s[0]*s[1]), iou: make([]float64, s[0]*s[1]), totals: make([]float64, 1),
 	}
 	if c.L1 != nil {
@@ -45,6 +48,14 @@ func newDetector[T buffer.Float](e *ops.Env, cells []cell, c DetectConfig) *dete
 		d.report = buffer.Floats[T](e.Slots[1])
 	}
 	return d
+}
+
+// matching also writes which object each cell is matched to; out may be nil.
+func (d *detector[T]) matching(out *buffer.Buffer) kernels.Run {
+	if out != nil {
+		d.matched = out.I64()
+	}
+	return d.run
 }
 
 func (d *detector[T]) run() {
@@ -61,7 +72,7 @@ func (d *detector[T]) run() {
 
 // image matches one image and adds its terms, not yet normalised.
 func (d *detector[T]) image(i int, hold bool) {
-	cells, row := len(d.cells), 5+d.k
+	cells, row := len(d.cells), d.row
 	raw := d.raw[i*cells*row : (i+1)*cells*row]
 	match, iou := d.match[i*cells:(i+1)*cells], d.iou[i*cells:(i+1)*cells]
 	d.readObjects(i)
@@ -76,9 +87,11 @@ func (d *detector[T]) image(i int, hold bool) {
 		}
 		if match[a] == unmatched {
 			d.parts[PartObjectness] += logistic(x, g, 4, 0)
+			d.tell(i*cells+a, unmatched)
 			continue
 		}
 		o := &d.objects[match[a]]
+		d.tell(i*cells+a, o.row)
 		d.parts[PartObjectness] += logistic(x, g, 4, 1)
 		for k := range d.k {
 			target := 0.0
@@ -92,12 +105,20 @@ func (d *detector[T]) image(i int, hold bool) {
 	}
 }
 
+func (d *detector[T]) tell(cell, row int) {
+	if d.matched != nil {
+		d.matched[cell] = int64(row)
+	}
+}
+
 func (d *detector[T]) readObjects(i int) {
 	d.objects = d.objects[:0]
-	for t := d.targets[i*d.m*5 : (i+1)*d.m*5]; len(t) > 0; t = t[5:] {
+	targets := d.targets[i*d.m*5 : (i+1)*d.m*5]
+	for row := range d.m {
+		t := targets[5*row:]
 		if class := int(t[0]); class >= 0 && t[3] > 0 && t[4] > 0 {
 			x, y, w, h := float64(t[1]), float64(t[2]), float64(t[3])/2, float64(t[4])/2
-			o := object{class: class, cx: x, cy: y}
+			o := object{row: row, class: class, cx: x, cy: y}
 			o.box.X1, o.box.Y1, o.box.X2, o.box.Y2 = x-w, y-h, x+w, y+h
 			d.objects = append(d.objects, o)
 		}

@@ -46,19 +46,24 @@ func CrossEntropy(g *ops.Graph, logits, labels *ops.Node, c CrossEntropyConfig) 
 			}
 			return crossEntropy[float32](e, n, k, c), nil
 		},
-		Grad: gradFromSlot(g, logits),
+		Grad: gradFromSlot(g),
 	})
 }
 
 // gradFromSlot serves losses whose forward pass leaves dL/dlogits in slot 0.
-func gradFromSlot(g *ops.Graph, logits *ops.Node) func(in []*ops.Node, y, dy *ops.Node) []*ops.Node {
+func gradFromSlot(g *ops.Graph) func(in []*ops.Node, y, dy *ops.Node) []*ops.Node {
 	return func(in []*ops.Node, y, dy *ops.Node) []*ops.Node {
-		d := g.Apply(ops.Spec{Name: "loss.dx", In: []*ops.Node{dy}, Reads: []ops.Read{{Of: y}}, Out: ops.Shape(logits), Bind: func(e *ops.Env) (kernels.Run, error) {
-			one := e.In[0].Reshape(1)
-			return e.K.Binary(kernels.Binary{Func: kernels.Mul, X: e.Reads[0], Z: one, Y: e.Out})
-		}})
-		return []*ops.Node{d, nil}
+		return []*ops.Node{slotGrad(g, y, dy, 0), nil}
 	}
+}
+
+// slotGrad is dy times slot i of the loss y: the gradient that its forward pass
+// left there.
+func slotGrad(g *ops.Graph, y, dy *ops.Node, i int) *ops.Node {
+	return g.Apply(ops.Spec{Name: "loss.dx", In: []*ops.Node{dy}, Reads: []ops.Read{{Of: y, Slot: i}}, Out: ops.OpOf(y).Slots[i].Shape, Bind: func(e *ops.Env) (kernels.Run, error) {
+		one := e.In[0].Reshape(1)
+		return e.K.Binary(kernels.Binary{Func: kernels.Mul, X: e.Reads[0], Z: one, Y: e.Out})
+	}})
 }
 
 func crossEntropy[T buffer.Float](e *ops.Env, n, k int, c CrossEntropyConfig) kernels.Run {
@@ -157,7 +162,7 @@ func SoftCrossEntropy(g *ops.Graph, logits, targets *ops.Node) *ops.Node {
 			}
 			return softCrossEntropy[float32](e, n, k), nil
 		},
-		Grad: gradFromSlot(g, logits),
+		Grad: gradFromSlot(g),
 	})
 }
 
@@ -207,7 +212,7 @@ func BCEWithLogits(g *ops.Graph, logits, targets *ops.Node, positive []float64) 
 			}
 			return bce[float32](e, k, positive), nil
 		},
-		Grad: gradFromSlot(g, logits),
+		Grad: gradFromSlot(g),
 	})
 }
 
