@@ -29,6 +29,8 @@ type Sample struct {
 	// ImageID is its id in the annotation file.
 	Objects []vision.Object
 	ImageID int64
+	// Mask is the file with the class of every pixel, "" when there is none.
+	Mask string
 	// Group is the patient, store or series that must not fall on both sides
 	// of a split; "" is a group of its own.
 	Group string

@@ -41,6 +41,11 @@ var presets = map[string]Preprocess{
 		Std: [3]float64{1, 1, 1}, Range: 1, Channels: RGB,
 		Size: [2]int{640, 640}, Resize: ResizeLetterbox, Interpolation: Bilinear, Pad: 114,
 	},
+	// NanoDet: ImageNet's mean and deviation in BGR, stretched.
+	"nanodet": {
+		Mean: [3]float64{103.53, 116.28, 123.675}, Std: [3]float64{57.375, 57.12, 58.395}, Range: 255, Channels: BGR,
+		Size: [2]int{320, 320}, Resize: ResizeStretch, Interpolation: Bilinear,
+	},
 	// CIFAR-10's own mean and deviation, 32×32, no crop.
 	"cifar10": {
 		Mean: [3]float64{.4914, .4822, .4465}, Std: [3]float64{.2470, .2435, .2616}, Range: 1, Channels: RGB,

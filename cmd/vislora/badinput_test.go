@@ -109,7 +109,7 @@ func TestFailures(t *testing.T) {
 		{"val of nothing", []string{"val", "--weights", filepath.Join(dir, "no-run"), "--data", data}, []string{"no-run"}},
 		{"val of a folder without adapter", []string{"val", "--weights", data, "--data", data}, []string{"neither a run directory nor an adapter", "adapter_config.json"}},
 		{"val of an unnamed model", []string{"val", "--weights", model, "--data", data}, []string{"does not name its 6 classes", "green, red", "--names"}},
-		{"names of another number", []string{"predict", "--weights", model, "--source", data, "--names", names}, []string{"6 logits", "names.txt", "3 class names"}},
+		{"names of another number", []string{"predict", "--weights", model, "--source", data, "--names", names}, []string{"6 classes", "names.txt", "3 class names"}},
 		{"names that are missing", []string{"predict", "--weights", model, "--source", data, "--names", filepath.Join(dir, "n.txt")}, []string{"class names", "n.txt"}},
 		{"source without images", []string{"predict", "--weights", model, "--source", t.TempDir()}, []string{"no image in it", ".jpg"}},
 		{"source that is missing", []string{"predict", "--weights", model, "--source", filepath.Join(dir, "x*.jpg")}, []string{"x*.jpg", "no file matches"}},

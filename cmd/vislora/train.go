@@ -123,7 +123,7 @@ func earlyFlag(args []string, name string) string {
 
 // help is the usage text of settings, by YAML key.
 var help = map[string]string{
-	"task": "classify", "model": "the backbone: an ONNX `file`", "data": "image `folder` (see docs/format/imagefolder.md)", "mode": "lora, linear-probe or full",
+	"task": "classify or detect", "model": "the backbone: an ONNX `file`", "data": "image `folder` or annotation file (see docs/format)", "mode": "lora, linear-probe or full",
 	"epochs": "passes over the data", "batch": "images per step", "accumulate": "steps per update", "imgsz": "input size in pixels; 0 = the model's",
 	"optimizer": "adamw or sgd", "lr0": "peak learning rate; 0 = 1e-3 lora (2e-3 on a CNN), 1e-4 full, 1e-2 linear-probe", "lrf": "share of lr0 left at the end", "cos_lr": "cosine schedule (else linear)",
 	"warmup": "share of the steps", "weight_decay": "decoupled weight decay", "momentum": "of sgd", "clip_norm": "clip the gradient's norm; 0 = off",
@@ -133,8 +133,11 @@ var help = map[string]string{
 	"cache": "ram: keep decoded images", "fraction": "share of the training images to use", "val_share": "share of an automatic validation split", "project": "folder of runs", "name": "name of this run",
 	"exist_ok": "write into an existing run directory", "preset": "preprocessing: imagenet, inception, clip, caffe, cifar10 …", "mean": "per channel, comma separated", "std": "per channel, comma separated",
 	"range": "what white is: 1 or 255", "channels": "RGB or BGR", "resize": "shorter, stretch or letterbox", "resize_to": "shorter side before the crop", "interpolation": "bilinear, bicubic, box or nearest",
-	"rounding": "of the longer side: torchvision or nearest",
-	"scale":    "RandomResizedCrop area", "ratio": "RandomResizedCrop aspect", "hflip": "probability", "vflip": "probability", "rotation": "degrees", "brightness": "jitter", "contrast": "jitter",
+	"rounding": "of the longer side: torchvision or nearest", "names": "class names of a model that carries none: `file`, coco80 or voc21",
+	"mosaic": "probability of four pictures in one (detection)", "close_mosaic": "last epochs without mosaics", "degrees": "rotation, ± degrees (detection)", "translate": "± share of the picture (detection)",
+	"scene_scale": "± share (detection)", "shear": "± degrees (detection)", "fliplr": "probability (detection)", "flipud": "probability (detection)",
+	"hsv_h": "± turns (detection)", "hsv_s": "± share (detection)", "hsv_v": "± share (detection)",
+	"scale": "RandomResizedCrop area", "ratio": "RandomResizedCrop aspect", "hflip": "probability", "vflip": "probability", "rotation": "degrees", "brightness": "jitter", "contrast": "jitter",
 	"saturation": "jitter", "hue": "jitter", "rand_augment": "operations per image", "rand_augment_magnitude": "0 to 30", "erasing": "probability",
 }
 
@@ -148,6 +151,9 @@ func bind(e *env, prefix string, v reflect.Value) {
 			continue
 		}
 		name, f := strings.ReplaceAll(key, "_", "-"), v.Field(i)
+		if e.fs.Lookup(name) != nil { // "scale" of classification and of scenes
+			name, key = "scene-"+name, "scene_"+key
+		}
 		switch p := f.Addr().Interface().(type) {
 		case *string:
 			e.fs.StringVar(p, name, *p, help[key])

@@ -9,8 +9,8 @@ import (
 	"github.com/vislora/vislora/internal/ops"
 )
 
-// siteOf is the identity of the layer that a node is (see package fuse).
-func siteOf(n *ir.Node) string { return n.Attrs.String("site", n.Outputs[0]) }
+// SiteOf is the identity of the layer that a node is (see package fuse).
+func SiteOf(n *ir.Node) string { return n.Attrs.String("site", n.Outputs[0]) }
 
 func (g *Graph) part(a *Adapter, part string) *ops.Node {
 	return g.Leaf(AdapterParam(a.Site.Path, part))
@@ -46,7 +46,7 @@ func lowerLinear(g *Graph, n *ir.Node) {
 		v := g.nat(g.val(n.In(2)))
 		b = g.Reshape(v, length(ops.Shape(v)))
 	}
-	ad := g.net.adapters[siteOf(n)]
+	ad := g.net.adapters[SiteOf(n)]
 	if ad == nil {
 		g.set(n, with(g.Linear(x.node, w, b, transW), x.perm))
 		return
@@ -121,7 +121,7 @@ func lowerConv(g *Graph, n *ir.Node) {
 	attr := convAttr(n, [2]int{wdims[2], wdims[3]}, x.dims[2:], pictureSize(g.dims(n)))
 	cout := wdims[0]
 
-	ad := g.net.adapters[siteOf(n)]
+	ad := g.net.adapters[SiteOf(n)]
 	if ad != nil && ad.Delta {
 		raw = g.Add(raw, g.part(ad, PartDelta))
 	}

@@ -75,6 +75,8 @@ func (j *classify) prepare(r *run, lc *datasets.LoaderConfig) (made maker, err e
 	return r.net.trainer(j.loss), nil
 }
 
+func (j *classify) atEpoch(*run, int) error { return nil }
+
 func (j *classify) load(r *run, s *set, b *datasets.Batch, x []float32) {
 	k := len(r.data.Classes)
 	switch {

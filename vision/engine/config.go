@@ -39,9 +39,10 @@ type PreprocessOptions struct {
 // means its default; [TrainConfig.Validate] reports all problems at once. The
 // resolved set is written as args.yaml.
 type TrainConfig struct {
-	Task  string `yaml:"task"`  // classify
+	Task  string `yaml:"task"`  // classify (default) or detect
 	Model string `yaml:"model"` // ONNX file
-	Data  string `yaml:"data"`  // folder, see docs/format/imagefolder.md
+	Data  string `yaml:"data"`  // folder or file, see docs/format
+	Names string `yaml:"names"` // class names of the model, where it carries none
 	Mode  string `yaml:"mode"`  // lora (default), linear-probe or full
 
 	Epochs     int `yaml:"epochs"`     // default 20
@@ -67,8 +68,12 @@ type TrainConfig struct {
 
 	Augment bool              `yaml:"augment"` // false: train on evaluation pictures
 	Aug     transform.Augment `yaml:"aug"`
-	MixUp   float64           `yaml:"mixup"`
-	CutMix  float64           `yaml:"cutmix"`
+	// Scene varies pictures with boxes or masks; mosaics end before the last
+	// CloseMosaic epochs.
+	Scene       transform.SceneAugment `yaml:"scene"`
+	CloseMosaic int                    `yaml:"close_mosaic"` // default 5
+	MixUp       float64                `yaml:"mixup"`
+	CutMix      float64                `yaml:"cutmix"`
 
 	Seed     uint64  `yaml:"seed"`
 	Threads  int     `yaml:"threads"` // default: one per processor
@@ -104,7 +109,7 @@ type Progress struct {
 // DefaultTrainConfig holds the defaults.
 func DefaultTrainConfig() TrainConfig {
 	return TrainConfig{Task: string(vision.Classify), Mode: ModeLoRA, Epochs: 20, Batch: 16, Accumulate: 1, Optimizer: "adamw", CosLR: true, Warmup: 0.1,
-		WeightDecay: 0.01, Momentum: 0.9, LoRAPlus: 1, Augment: true, Aug: transform.DefaultAugment(), Fraction: 1, ValShare: 0.2, Name: "train", LoRA: lora.DefaultConfig()}
+		WeightDecay: 0.01, Momentum: 0.9, LoRAPlus: 1, Augment: true, Aug: transform.DefaultAugment(), Scene: transform.DefaultSceneAugment(), CloseMosaic: 5, Fraction: 1, ValShare: 0.2, Name: "train", LoRA: lora.DefaultConfig()}
 }
 
 // DefaultLR is the default peak of the learning rate. Low-rank updates of
@@ -127,8 +132,8 @@ func DefaultLR(mode, family string) float64 {
 func (c *TrainConfig) Validate() error {
 	var errs []error
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
-	if c.Task != string(vision.Classify) {
-		bad("task %q: this build trains classify", c.Task)
+	if t := vision.Task(c.Task); t != vision.Classify && t != vision.Detect {
+		bad("task %q: this build trains classify and detect", c.Task)
 	}
 	if c.Model == "" {
 		bad("no model given: use --model FILE.onnx")
@@ -173,9 +178,8 @@ func (c *TrainConfig) Validate() error {
 	oneOf("class_weights", c.ClassWeights, "", "balanced")
 	oneOf("sampler", c.Sampler, "", "balanced")
 	oneOf("cache", c.Cache, "", "ram")
-	if err := c.Aug.Validate(); err != nil {
-		errs = append(errs, err)
-	}
+	between("close_mosaic", float64(c.CloseMosaic), 0, 1e6)
+	errs = append(errs, c.Aug.Validate(), c.Scene.Validate())
 	if c.Mode == ModeLoRA && c.LoRA != nil && !c.LoRA.TargetModules.IsZero() {
 		if err := c.LoRA.Validate(); err != nil {
 			errs = append(errs, err)

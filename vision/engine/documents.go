@@ -71,6 +71,9 @@ func (r *run) history() report.History {
 
 // documents writes the plots, sheets and the report of a finished run.
 func (r *run) documents(v *Validation, stopped string) error {
+	if v.Metrics.Detection != nil {
+		return nil // its figures are in metrics.json and results.csv
+	}
 	c, n := &r.c, r.net
 	out := report.Run{Name: filepath.Base(r.dir), Task: c.Task, Mode: c.Mode, Started: r.started, Seconds: r.at.Seconds, Version: Version, Seed: c.Seed,
 		Model:     report.Model{Path: c.Model, SHA256: r.base.SHA256, Arch: n.Annotation.Arch, Input: fmt.Sprintf("%d×%d, %s", n.Height, n.Width, describePreprocess(r.pre)), InputSource: r.source},

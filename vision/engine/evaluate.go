@@ -41,8 +41,15 @@ type scores struct {
 	Seconds float64
 }
 
-// logits runs samples through the network.
-func (e *evaluator) logits(ctx context.Context, samples []datasets.Sample) (*scores, error) {
+// ran tells how a list of samples went through the network.
+type ran struct {
+	skipped []datasets.Skipped
+	seconds float64
+}
+
+// each runs samples through the network and hands over the first output of
+// every one that could be read, in order. The output holds until the next call.
+func (e *evaluator) each(ctx context.Context, samples []datasets.Sample, take func(s datasets.Sample, out []float32, c *circuit)) (*ran, error) {
 	pipe, err := transform.Eval(e.pre)
 	if err != nil {
 		return nil, err
@@ -55,10 +62,12 @@ func (e *evaluator) logits(ctx context.Context, samples []datasets.Sample) (*sco
 	for _, s := range samples {
 		byIndex[int64(s.Index)] = s
 	}
-	out := &scores{}
 	start := time.Now()
 	epoch := loader.Epoch(ctx, 0, 0)
 	defer epoch.Close()
+	var keys []int64
+	var out []float32
+	seen := 0
 	for {
 		b, err := epoch.Next()
 		if errors.Is(err, io.EOF) {
@@ -72,21 +81,37 @@ func (e *evaluator) logits(ctx context.Context, samples []datasets.Sample) (*sco
 			return nil, err
 		}
 		load(set, e.net.toInput(b.X[:b.N*pipe.Len()], e.pre, &e.scratch), e.net.picture)
-		for _, k := range b.Keys[:b.N] {
-			out.Samples = append(out.Samples, byIndex[k])
-		}
+		keys = append(keys[:0], b.Keys[:b.N]...)
 		epoch.Release(b)
 		if _, err := e.run.step(set); err != nil {
 			return nil, err
 		}
-		out.Logits = set.output(0, out.Logits)
-		out.Classes = ops.Shape(set.shards[0].outputs[0])[1]
+		out = set.output(0, out[:0])
+		per := len(out) / len(keys)
+		for i, k := range keys {
+			take(byIndex[k], out[i*per:(i+1)*per], set.shards[0].circuit)
+		}
+		seen += len(keys)
 	}
-	out.Skipped, _ = loader.Skipped()
-	out.Seconds = time.Since(start).Seconds()
-	if len(out.Samples) == 0 {
-		return nil, fmt.Errorf("none of the %d images could be read: %s", len(samples), firstReason(out.Skipped))
+	skipped, _ := loader.Skipped()
+	if seen == 0 {
+		return nil, fmt.Errorf("none of the %d images could be read: %s", len(samples), firstReason(skipped))
 	}
+	return &ran{skipped, time.Since(start).Seconds()}, nil
+}
+
+// logits runs samples through a classifier.
+func (e *evaluator) logits(ctx context.Context, samples []datasets.Sample) (*scores, error) {
+	out := &scores{}
+	r, err := e.each(ctx, samples, func(s datasets.Sample, logits []float32, c *circuit) {
+		out.Samples = append(out.Samples, s)
+		out.Logits = append(out.Logits, logits...)
+		out.Classes = ops.Shape(c.outputs[0])[1]
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.Skipped, out.Seconds = r.skipped, r.seconds
 	return out, nil
 }
 

@@ -15,6 +15,8 @@ type job interface {
 	// prepare completes the loader's configuration and says how training
 	// circuits are made.
 	prepare(r *run, c *datasets.LoaderConfig) (maker, error)
+	// atEpoch is told before an epoch (from 0) begins.
+	atEpoch(r *run, epoch int) error
 	// load hands a batch's targets to the circuits. x is its pictures, which
 	// may be changed.
 	load(r *run, s *set, b *datasets.Batch, x []float32)
@@ -28,6 +30,9 @@ type job interface {
 }
 
 func newJob(t vision.Task) job {
+	if t == vision.Detect {
+		return &detect{}
+	}
 	return &classify{}
 }
 

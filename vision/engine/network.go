@@ -35,6 +35,8 @@ type Network struct {
 	Plan    *lora.Plan
 	// Head describes a new head; nil when the model's own classifier is used.
 	Head *Head
+	// headNames are the parameters of the head, in order.
+	headNames []string
 
 	options onnx.PlanOptions
 	plans   map[int]*ir.Graph
@@ -49,14 +51,17 @@ type savedAs struct {
 	transposed bool
 }
 
-// Head is a linear layer on a value of the base model.
+// Head is what was put behind the base model: a linear layer on one of its
+// values, or what makes boxes.
 type Head struct {
-	Kind string `json:"kind"` // "linear"
+	Kind string `json:"kind"` // "linear" or "detect"
 	// Features is the value it reads: pooled (N, C), or a map (N, C, H, W),
 	// which is averaged first, or tokens (N, T, C), likewise.
-	Features string `json:"features"`
-	In       int    `json:"in"`
+	Features string `json:"features,omitempty"`
+	In       int    `json:"in,omitempty"`
 	Classes  int    `json:"classes"`
+	// Detect is set for "detect".
+	Detect *DetectHead `json:"detect,omitempty"`
 }
 
 // NetworkOptions say how a model is opened.
@@ -162,16 +167,7 @@ func (n *Network) NewHead(classes []string, seed uint64) error {
 	}
 	n.Classes = classes
 	n.Head = &Head{Kind: "linear", Features: feature, In: width, Classes: len(classes)}
-	w, b := head.Classifier{In: width, Classes: len(classes)}.Init(seed)
-	return n.setHead(w, b, true)
-}
-
-func (n *Network) setHead(w, b []float32, train bool) error {
-	if _, err := n.Net.AddParam(head.Weight, w, train, n.Head.Classes, n.Head.In); err != nil {
-		return err
-	}
-	_, err := n.Net.AddParam(head.Bias, b, train, n.Head.Classes)
-	return err
+	return n.addHead(&seed, nil, true)
 }
 
 // features finds the value a new head reads, and its width.
@@ -267,8 +263,9 @@ func (n *Network) storedTransposed(tensor string) bool {
 // TrainAll makes every parameter of the base model trainable.
 func (n *Network) TrainAll() error {
 	c := n.Annotation.Classifier
+	_, used := n.reached()
 	for _, name := range sortedKeys(n.Annotation.Params) {
-		if n.Head != nil && c != nil && strings.HasPrefix(name, c.Path+".") {
+		if n.Head != nil && c != nil && strings.HasPrefix(name, c.Path+".") || !used[n.Annotation.Params[name]] {
 			continue // the new head stands in its place
 		}
 		if err := n.train(name, nil); err != nil {
@@ -278,9 +275,52 @@ func (n *Network) TrainAll() error {
 	return nil
 }
 
+// reached tells which sites the outputs depend on, and which tensors: with a
+// new head, parts of the base model are not computed.
+func (n *Network) reached() (sites, tensors map[string]bool) {
+	g := n.Annotation.Graph
+	made := g.Producer()
+	sites, tensors = map[string]bool{}, map[string]bool{}
+	seen := map[*ir.Node]bool{}
+	var walk func(v string)
+	walk = func(v string) {
+		node := made[v]
+		if node == nil || seen[node] {
+			return
+		}
+		seen[node] = true
+		sites[build.SiteOf(node)] = true
+		for _, in := range node.Inputs {
+			if g.Tensors[in] != nil {
+				tensors[in] = true
+			}
+			walk(in)
+		}
+	}
+	for _, v := range n.until() {
+		walk(v)
+	}
+	return sites, tensors
+}
+
+// sites are the layers that an adapter can be put on: those that are computed
+// and do not train whole.
+func (n *Network) sites() []build.Site {
+	reached, _ := n.reached()
+	whole := map[string]bool{}
+	for name := range n.saved {
+		if path, ok := strings.CutSuffix(name, ".weight"); ok {
+			whole[path] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(n.Annotation.Sites), func(s build.Site) bool {
+		return !reached[s.Output] || n.Head != nil && n.Head.Detect != nil && whole[s.Path]
+	})
+}
+
 // AddAdapter plans and initialises a new adapter.
 func (n *Network) AddAdapter(c *lora.Config, seed uint64) error {
-	plan, err := lora.NewPlan(c, n.Annotation.Sites, n.classifierPath())
+	plan, err := lora.NewPlan(c, n.sites(), n.classifierPath())
 	if err != nil {
 		return err
 	}
@@ -380,15 +420,17 @@ func (n *Network) LoadAdapter(dir string, train bool) (*lora.Runtime, error) {
 			if err := json.Unmarshal(rt.Head, n.Head); err != nil {
 				return nil, fmt.Errorf("read the head in %s: %w", dir, err)
 			}
-			w, b := a.Saved[head.Weight], a.Saved[head.Bias]
-			if w == nil || b == nil || len(w.Data) != n.Head.Classes*n.Head.In || len(b.Data) != n.Head.Classes {
-				return nil, fmt.Errorf("%s: the head's tensors are missing or have another shape than %d × %d", dir, n.Head.Classes, n.Head.In)
+			for _, v := range n.until() {
+				if _, ok := n.Annotation.Graph.Types[v]; !ok {
+					return nil, fmt.Errorf("%s: the head reads %q, which %s does not have", dir, v, n.Model.Path)
+				}
 			}
-			if _, ok := n.Annotation.Graph.Types[n.Head.Features]; !ok {
-				return nil, fmt.Errorf("%s: the head reads %q, which %s does not have", dir, n.Head.Features, n.Model.Path)
+			values := map[string][]float32{}
+			for name, t := range a.Saved {
+				values[name] = t.Data
 			}
-			if err := n.setHead(w.Data, b.Data, train); err != nil {
-				return nil, err
+			if err := n.addHead(nil, values, train); err != nil {
+				return nil, fmt.Errorf("%s: %w", dir, err)
 			}
 		}
 	}
@@ -397,7 +439,7 @@ func (n *Network) LoadAdapter(dir string, train bool) (*lora.Runtime, error) {
 	}
 	for _, name := range sortedKeys(a.Saved) {
 		t := a.Saved[name]
-		if n.Head != nil && (name == head.Weight || name == head.Bias) || t.Data == nil {
+		if slices.Contains(n.headNames, name) || t.Data == nil {
 			continue
 		}
 		if err := n.train(name, t.Data); err != nil {
@@ -431,11 +473,9 @@ func (n *Network) collect() {
 		}
 		a.Saved[name] = keepDType(a.Saved[name], data, dims)
 	}
-	if n.Head != nil {
-		for _, name := range []string{head.Weight, head.Bias} {
-			p := n.Net.Param(name)
-			a.Saved[name] = keepDType(a.Saved[name], slices.Clone(p.Data()), p.Dims)
-		}
+	for _, name := range n.headNames {
+		p := n.Net.Param(name)
+		a.Saved[name] = keepDType(a.Saved[name], slices.Clone(p.Data()), p.Dims)
 	}
 }
 
@@ -495,7 +535,10 @@ func (n *Network) pooled(g *build.Graph) (*ops.Node, error) {
 
 // until lists what has to be built for the logits.
 func (n *Network) until() []string {
-	if n.Head != nil {
+	switch {
+	case n.Head != nil && n.Head.Detect != nil:
+		return n.detectValues()
+	case n.Head != nil:
 		return []string{n.Head.Features}
 	}
 	if n.Annotation.Logits != "" {

@@ -9,6 +9,7 @@ import (
 	"github.com/vislora/vislora/internal/ops"
 	"github.com/vislora/vislora/internal/vm"
 	"github.com/vislora/vislora/vision/build"
+	"github.com/vislora/vislora/vision/head"
 	"gorgonia.org/gorgonia"
 )
 
@@ -19,6 +20,7 @@ type circuit struct {
 	targets *ops.Node // soft or multi-label targets (N, K), nil otherwise
 	loss    *ops.Node
 	outputs []*ops.Node
+	levels  []head.Level   // the maps that a detector's cells lie on
 	params  []*build.Param // those with a gradient, in order
 	grads   []*ops.Node
 }

@@ -83,6 +83,9 @@ func (n *Network) trainer(l lossConfig) maker {
 
 // predictor returns the maker of inference circuits.
 func (n *Network) predictor() maker {
+	if n.Head != nil && n.Head.Detect != nil {
+		return n.detectPredictor()
+	}
 	return func(batch int) (c *circuit, err error) {
 		defer ops.Recover(&err)
 		g, err := n.Net.Build(build.Options{Batch: batch, Until: n.until()})

@@ -105,7 +105,8 @@ func (r *run) close() {
 // open reads model and data and decides what trains.
 func (r *run) open() (err error) {
 	c := &r.c
-	if r.net, err = OpenNetwork(c.Model, NetworkOptions{Height: c.ImgSz, Width: c.ImgSz, KeepBatchNorm: c.Mode == ModeFull}); err != nil {
+	task := vision.Task(c.Task)
+	if r.net, err = openFor(task, c.Model, c.ImgSz, c.Mode == ModeFull); err != nil {
 		return err
 	}
 	n := r.net
@@ -118,10 +119,10 @@ func (r *run) open() (err error) {
 	if bad := n.Model.NonFinite(); len(bad) > 0 {
 		return fmt.Errorf("%s: weight %q has %d values that are not finite numbers: the file is damaged", c.Model, bad[0].Name, bad[0].NaN+bad[0].Inf)
 	}
-	if r.pre, r.source, err = resolvePreprocess(n.Model, c.Preprocess, n.Height, n.Width); err != nil {
+	if r.pre, r.source, err = n.preprocess(task, c.Preprocess); err != nil {
 		return err
 	}
-	r.job = newJob(vision.Task(c.Task))
+	r.job = newJob(task)
 	if err := r.job.open(r); err != nil {
 		return err
 	}
@@ -302,6 +303,9 @@ func (r *run) interrupted(seconds float64) (*Result, error) {
 // epoch trains one epoch from r.at.Step on and validates.
 func (r *run) epoch(ctx context.Context, elapsed func() float64) error {
 	c := &r.c
+	if err := r.job.atEpoch(r, r.at.Epoch); err != nil {
+		return err
+	}
 	e := r.loader.Epoch(ctx, r.at.Epoch, r.at.Step)
 	defer e.Close()
 	steps := r.loader.Steps()
@@ -371,11 +375,14 @@ func (r *run) epoch(ctx context.Context, elapsed func() float64) error {
 	r.at.Rows = append(r.at.Rows, row)
 	r.at.Epoch, r.at.Step, r.at.LossSum, r.at.Images = r.at.Epoch+1, 0, 0, 0
 	took := time.Since(meter).Seconds()
-	if math.IsNaN(row.Score) {
-		c.logf("epoch %d/%d  loss %.4f  lr %.2e  %.1f images/s", row.Epoch, c.Epochs, row.TrainLoss, lr, float64(images)/took)
-	} else {
-		c.logf("epoch %d/%d  loss %.4f  val %.4f  %s %.4f  lr %.2e  %.1f images/s", row.Epoch, c.Epochs, row.TrainLoss, row.ValLoss, r.job.scoreName(), row.Score, lr, float64(images)/took)
+	line := fmt.Sprintf("epoch %d/%d  loss %.4f", row.Epoch, c.Epochs, row.TrainLoss)
+	if !math.IsNaN(row.ValLoss) {
+		line += fmt.Sprintf("  val %.4f", row.ValLoss)
 	}
+	if !math.IsNaN(row.Score) {
+		line += fmt.Sprintf("  %s %.4f", r.job.scoreName(), row.Score)
+	}
+	c.logf("%s  lr %.2e  %.1f images/s", line, lr, float64(images)/took)
 	return nil
 }
 

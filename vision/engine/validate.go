@@ -12,6 +12,7 @@ import (
 
 	"github.com/vislora/vislora/datasets"
 	"github.com/vislora/vislora/datasets/imagefolder"
+	"github.com/vislora/vislora/vision"
 	"github.com/vislora/vislora/vision/metric"
 )
 
@@ -39,6 +40,7 @@ type ValConfig struct {
 type Metrics struct {
 	*metric.Classification `json:",omitempty"`
 	MultiLabel             *metric.MultiLabel `json:"multi_label,omitempty"`
+	Detection              *DetectionMetrics  `json:"-"` // its keys stand beside the others
 	Task                   string             `json:"task"`
 	Model                  string             `json:"model"`
 	Data                   string             `json:"data"`
@@ -57,7 +59,9 @@ type Metrics struct {
 // Validation is a split's metrics and what they were computed from.
 type Validation struct {
 	Metrics *Metrics
-	scores  *scores
+	scores  *scores // of a classifier
+	found   *found  // by a detector
+	eval    *metric.COCOEval
 	loaded  *Loaded
 	data    *datasets.Dataset
 }
@@ -76,6 +80,9 @@ func Validate(ctx context.Context, c ValConfig) (*Validation, error) {
 		return nil, errors.New("no data given: use --data FOLDER")
 	}
 	c.splitAsTrained(l)
+	if l.Task == vision.Detect {
+		return l.validateDetection(ctx, c)
+	}
 	names := l.Classes
 	if l.unnamed {
 		names = nil // told below
@@ -114,16 +121,22 @@ func Validate(ctx context.Context, c ValConfig) (*Validation, error) {
 		boot = 1000
 	}
 	v := &Validation{scores: sc, loaded: l, data: d}
-	m := &Metrics{Task: string(l.Task), Model: l.Model.Path, Data: c.Data, Split: c.Split, Images: len(sc.Samples), Skipped: len(sc.Skipped), Seed: c.Seed,
-		Seconds: round(sc.Seconds, 2), ImagesPerSec: round(float64(len(sc.Samples))/sc.Seconds, 1), PeakRSS: peakRSS(), TotalParams: l.parameters(), Classes: d.Classes}
-	if l.Adapter != nil {
-		m.TrainableParams = l.Adapter.Params()
-	}
+	m := l.metrics(c, len(sc.Samples), len(sc.Skipped), sc.Seconds, d.Classes)
 	if m.Classification, m.MultiLabel, err = sc.score(d.Classes, d.MultiLabel, metric.Bootstrap{Resamples: boot, Seed: c.Seed}); err != nil {
 		return nil, err
 	}
 	v.Metrics = m
 	return v, nil
+}
+
+// metrics is what all tasks tell of a split.
+func (l *Loaded) metrics(c ValConfig, images, skipped int, seconds float64, classes []string) *Metrics {
+	m := &Metrics{Task: string(l.Task), Model: l.Model.Path, Data: c.Data, Split: c.Split, Images: images, Skipped: skipped, Seed: c.Seed,
+		Seconds: round(seconds, 2), ImagesPerSec: round(float64(images)/seconds, 1), PeakRSS: peakRSS(), TotalParams: l.parameters(), Classes: classes}
+	if l.Adapter != nil {
+		m.TrainableParams = l.Adapter.Params()
+	}
+	return m
 }
 
 // splitAsTrained takes seed and share of an automatic split from the run that
@@ -192,25 +205,43 @@ func (m *Metrics) Table() string {
 		line("exact match", c.ExactMatch, c.CI95, "exact_match")
 		classes = c.PerClass
 	}
+	if m.Detection != nil {
+		m.Detection.table(&b)
+		return b.String()
+	}
 	wide := 5
 	for _, c := range classes {
 		wide = max(wide, len([]rune(c.Name)))
 	}
 	fmt.Fprintf(&b, "  %-*s  images  sensitivity  specificity  precision      F1   AUROC\n", wide, "class")
-	cell := func(v metric.Score, w int) string {
-		if !v.Defined() {
-			return strings.Repeat(" ", w-1) + "–"
-		}
-		return fmt.Sprintf("%*.4f", w, float64(v))
-	}
 	for _, c := range classes {
 		fmt.Fprintf(&b, "  %-*s  %6d  %s  %s  %s  %s  %s\n", wide, c.Name, c.Support, cell(c.Sensitivity, 11), cell(c.Specificity, 11), cell(c.Precision, 9), cell(c.F1, 6), cell(c.AUROC, 6))
 	}
 	return b.String()
 }
 
+// cell is a number of a table, w wide.
+func cell(v metric.Score, w int) string {
+	if !v.Defined() {
+		return strings.Repeat(" ", w-1) + "–"
+	}
+	return fmt.Sprintf("%*.4f", w, float64(v))
+}
+
 // JSON is the metrics as metrics.json has them.
 func (m *Metrics) JSON() ([]byte, error) { return json.Marshal(m) }
+
+// MarshalJSON puts the task's own figures beside the common ones.
+func (m *Metrics) MarshalJSON() ([]byte, error) {
+	type common Metrics
+	if m.Detection == nil {
+		return json.Marshal((*common)(m))
+	}
+	return json.Marshal(struct {
+		*DetectionMetrics
+		*common
+	}{m.Detection, (*common)(m)})
+}
 
 // peakRSS is the most memory this process has held, in MiB; 0 where the system
 // does not tell.

@@ -125,7 +125,11 @@ func openBare(o WeightsOptions) (*Loaded, error) {
 	}
 	n.MultiLabel = n.Model.Metadata[MetaMultiLabel] == "true"
 	l := &Loaded{Network: n, Task: vision.Classify}
-	if l.Pre, l.Source, err = resolvePreprocess(n.Model, o.Preprocess, n.Height, n.Width); err == nil {
+	if d := n.Annotation.Detector; d != nil {
+		l.Task = vision.Detect
+		n.Head = &Head{Kind: "detect", Classes: d.Classes, Detect: &DetectHead{Kind: kindOwn}}
+	}
+	if l.Pre, l.Source, err = n.preprocess(l.Task, o.Preprocess); err == nil {
 		err = l.nameClasses(o)
 	}
 	if err == nil {
@@ -159,7 +163,7 @@ func (l *Loaded) nameClasses(o WeightsOptions) error {
 		}
 	}
 	if width > 0 && len(names) != width {
-		return fmt.Errorf("%s gives %d logits, %s has %d class names: give a list of %d with --names", o.Weights, width, source, len(names), width)
+		return fmt.Errorf("%s tells %d classes apart, %s has %d class names: give a list of %d with --names", o.Weights, width, source, len(names), width)
 	}
 	l.Classes = names
 	return nil

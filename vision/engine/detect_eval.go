@@ -1,0 +1,109 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/vislora/vislora/datasets"
+	"github.com/vislora/vislora/internal/ops"
+	"github.com/vislora/vislora/vision"
+	"github.com/vislora/vislora/vision/build"
+	"github.com/vislora/vislora/vision/head"
+	"github.com/vislora/vislora/vision/metric"
+	"github.com/vislora/vislora/vision/transform"
+)
+
+// thresholds say which boxes are kept.
+type thresholds struct {
+	Conf, IoU float64
+	Max       int
+	Agnostic  bool
+}
+
+// valThresholds keep nearly everything, as average precision wants it: those of
+// YOLOX's evaluation, and COCO's 100 detections per image.
+var valThresholds = thresholds{Conf: .001, IoU: .65, Max: 100}
+
+// found are the objects found in a list of samples, in its order, in pixels of
+// the original images.
+type found struct {
+	Samples    []datasets.Sample
+	Detections [][]vision.Detection
+	Skipped    []datasets.Skipped
+	Seconds    float64
+}
+
+// boxReader turns raw outputs into boxes in pixels of the original image.
+type boxReader struct {
+	kind   string
+	bins   int
+	decode head.Decode
+	nms    head.NMS
+	pre    vision.Preprocess
+}
+
+func (n *Network) boxReader(levels []head.Level, pre vision.Preprocess, t thresholds) boxReader {
+	b := boxReader{kind: build.DetectYOLOX, pre: pre, decode: head.Decode{Classes: n.Head.Classes, Levels: levels, Conf: t.Conf, Sigmoid: true}, nms: head.NMS{IoU: t.IoU, Max: t.Max, Agnostic: t.Agnostic}}
+	if d := n.Annotation.Detector; n.Head.Detect.Kind == kindOwn && d != nil {
+		b.kind, b.bins = d.Kind, d.Bins
+	}
+	return b
+}
+
+// read decodes the output for one image of w×h pixels.
+func (b *boxReader) read(raw []float32, w, h int) []vision.Detection {
+	var d []vision.Detection
+	if b.kind == build.DetectGFL {
+		d = b.decode.GFL(raw, b.bins, .5)
+	} else {
+		d = b.decode.YOLOX(raw)
+	}
+	return transform.Place(b.pre, w, h).ToImages(b.nms.Apply(d), w, h)
+}
+
+// detections runs samples through the network.
+func (e *evaluator) detections(ctx context.Context, samples []datasets.Sample, t thresholds) (*found, error) {
+	out := &found{}
+	var reader boxReader
+	ready := false
+	rest, err := e.each(ctx, samples, func(s datasets.Sample, raw []float32, c *circuit) {
+		if !ready {
+			reader, ready = e.net.boxReader(c.levels, e.pre, t), true
+		}
+		out.Samples = append(out.Samples, s)
+		out.Detections = append(out.Detections, reader.read(raw, s.W, s.H))
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.Skipped, out.Seconds = rest.skipped, rest.seconds
+	return out, nil
+}
+
+// evaluation is what was found against what is annotated.
+func (f *found) evaluation() (*metric.COCOEval, error) {
+	e := &metric.COCOEval{}
+	for i, s := range f.Samples {
+		// The index is unique; ids of a file need not be over several files.
+		if err := e.Add(int64(s.Index), s.W, s.H, s.Objects, f.Detections[i]); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.Name, err)
+		}
+	}
+	return e, nil
+}
+
+// detectPredictor returns the maker of inference circuits.
+func (n *Network) detectPredictor() maker {
+	return func(batch int) (c *circuit, err error) {
+		defer ops.Recover(&err)
+		g, err := n.Net.Build(build.Options{Batch: batch, Until: n.until()})
+		if err != nil {
+			return nil, err
+		}
+		raw, levels, err := n.raw(g)
+		if err != nil {
+			return nil, err
+		}
+		return &circuit{Graph: g, outputs: []*ops.Node{raw}, levels: levels}, nil
+	}
+}

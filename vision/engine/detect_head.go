@@ -1,0 +1,359 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/vislora/vislora/internal/ops"
+	"github.com/vislora/vislora/vision/build"
+	"github.com/vislora/vislora/vision/head"
+)
+
+// The kinds of [DetectHead].
+const (
+	// kindOwn is the detection head that the model came with.
+	kindOwn = "own"
+	// kindNeck, kindMaps and kindTokens are a new head: on the maps that the
+	// model's own neck makes, on a new pyramid over a backbone's maps, on a
+	// simple feature pyramid over a transformer's tokens.
+	kindNeck   = "neck"
+	kindMaps   = "maps"
+	kindTokens = "tokens"
+)
+
+// DetectHead describes what makes boxes of a network's values. All sizes follow
+// from it and the network, so that a saved head needs nothing else.
+type DetectHead struct {
+	Kind string `json:"kind"`
+	// Values are the maps or tokens that a new head reads, finest first, with
+	// their channels and strides.
+	Values   []string `json:"values,omitempty"`
+	Channels []int    `json:"channels,omitempty"`
+	Strides  []int    `json:"strides,omitempty"`
+	Width    int      `json:"width,omitempty"`
+	// Depthwise makes the new head's 3×3 convolutions separable.
+	Depthwise bool `json:"depthwise,omitempty"`
+	// Prefix counts the tokens before the grid.
+	Prefix int `json:"prefix,omitempty"`
+	// NewClasses says that the own head's class layers are replaced.
+	NewClasses bool `json:"new_classes,omitempty"`
+}
+
+// module is a part of a head with parameters.
+type module interface {
+	Params() []head.Param
+	Init(seed uint64)
+}
+
+// pyramid makes the maps of several sizes that a detection head reads.
+type pyramid interface {
+	module
+	Forward(g *ops.Graph, leaf head.Leaf, maps []*ops.Node) []*ops.Node
+}
+
+// modules are the new parts of a head: classes of its own head, or pyramid and
+// head. pyramid is nil where the maps are read as they are.
+func (d *DetectHead) modules(n *Network) (p pyramid, h module, err error) {
+	k := n.Head.Classes
+	switch d.Kind {
+	case kindOwn:
+		if !d.NewClasses {
+			return nil, nil, nil
+		}
+		det := n.Annotation.Detector
+		if det == nil {
+			return nil, nil, fmt.Errorf("%s has no detection head of its own", n.Model.Path)
+		}
+		var channels []int
+		for _, l := range det.Levels {
+			channels = append(channels, l.ClassChannels)
+		}
+		return nil, head.NewClasses(k, channels), nil
+	case kindNeck:
+		return nil, head.NewDetect(head.DetectConfig{Classes: k, Channels: d.Channels, Width: d.Width, Depthwise: d.Depthwise}), nil
+	case kindMaps:
+		p = head.NewNeck(head.NeckConfig{Channels: d.Channels, Width: d.Width, PAN: true, Depthwise: d.Depthwise})
+	case kindTokens:
+		p = head.NewPyramid(head.PyramidConfig{Channels: d.Channels[0], Width: d.Width})
+	default:
+		return nil, nil, fmt.Errorf("a detection head of the kind %q: this vislora knows %s, %s, %s, %s", d.Kind, kindOwn, kindNeck, kindMaps, kindTokens)
+	}
+	channels := slices.Repeat([]int{d.Width}, len(d.Strides))
+	return p, head.NewDetect(head.DetectConfig{Classes: k, Channels: channels, Width: d.Width, Depthwise: d.Depthwise}), nil
+}
+
+// headParams lists the parameters of the network's head, with fresh values if
+// seed is not nil.
+func (n *Network) headParams(seed *uint64) ([]head.Param, error) {
+	h := n.Head
+	if h.Detect == nil {
+		c := head.Classifier{In: h.In, Classes: h.Classes}
+		w, b := make([]float32, c.In*c.Classes), make([]float32, c.Classes)
+		if seed != nil {
+			w, b = c.Init(*seed)
+		}
+		return []head.Param{{Name: head.Weight, Dims: []int{c.Classes, c.In}, Data: w}, {Name: head.Bias, Dims: []int{c.Classes}, Data: b}}, nil
+	}
+	p, m, err := h.Detect.modules(n)
+	if err != nil {
+		return nil, err
+	}
+	var out []head.Param
+	var parts []module
+	if p != nil {
+		parts = append(parts, p)
+	}
+	if m != nil {
+		parts = append(parts, m)
+	}
+	for _, x := range parts {
+		if seed != nil {
+			x.Init(*seed)
+		}
+		out = append(out, x.Params()...)
+	}
+	for i := range out {
+		out[i].Name = n.headName(out[i].Name)
+	}
+	return out, nil
+}
+
+// headName is a new head's parameter as the network has it: a model that is a
+// detector may have modules of the same names.
+func (n *Network) headName(name string) string {
+	module, _, _ := strings.Cut(name, ".")
+	for own := range n.Annotation.Params {
+		if strings.HasPrefix(own, module+".") {
+			return "new_" + name
+		}
+	}
+	return name
+}
+
+// addHead gives the network the parameters of its head: fresh ones, or those
+// that values holds by name.
+func (n *Network) addHead(seed *uint64, values map[string][]float32, train bool) error {
+	params, err := n.headParams(seed)
+	if err != nil {
+		return err
+	}
+	n.headNames = n.headNames[:0]
+	for _, p := range params {
+		if seed == nil {
+			v, ok := values[p.Name]
+			if !ok || len(v) != len(p.Data) {
+				return fmt.Errorf("the head's tensor %s is missing or has %d values, not %d (%v)", p.Name, len(v), len(p.Data), p.Dims)
+			}
+			p.Data = v
+		}
+		if _, err := n.Net.AddParam(p.Name, p.Data, train, p.Dims...); err != nil {
+			return err
+		}
+		n.headNames = append(n.headNames, p.Name)
+	}
+	return nil
+}
+
+// NewDetectHead puts a detection head on the network: its own where it has one
+// (with new class layers if its classes are others), else a new one on its maps
+// or tokens.
+func (n *Network) NewDetectHead(classes []string, kept bool, seed uint64) error {
+	d, err := n.detectHead(kept)
+	if err != nil {
+		return err
+	}
+	n.Classes = classes
+	n.Head = &Head{Kind: "detect", Classes: len(classes), Detect: d}
+	if err := n.addHead(&seed, nil, true); err != nil {
+		return err
+	}
+	if d.Kind != kindOwn {
+		return nil
+	}
+	// The layers that predict are small and train whole; those of classes that
+	// were replaced are not used.
+	for _, l := range n.Annotation.Detector.Levels {
+		layers := l.Layers
+		if d.NewClasses {
+			layers = layers[:len(layers)-1]
+		}
+		for _, path := range layers {
+			if err := n.trainModule(path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// detectHead chooses the kind of head.
+func (n *Network) detectHead(kept bool) (*DetectHead, error) {
+	a := n.Annotation
+	if a.Detector != nil && a.Detector.Kind == build.DetectYOLOX {
+		return &DetectHead{Kind: kindOwn, NewClasses: !kept}, nil
+	}
+	of := func(kind string) (d DetectHead) {
+		for _, f := range a.Features {
+			if f.Kind == kind && (f.Stride == 8 || f.Stride == 16 || f.Stride == 32) {
+				d.Values, d.Channels, d.Strides = append(d.Values, f.Value), append(d.Channels, f.Channels), append(d.Strides, f.Stride)
+			}
+		}
+		return d
+	}
+	if d := of("neck"); len(d.Values) > 1 {
+		d.Kind, d.Width, d.Depthwise = kindNeck, detectWidth, true
+		return &d, nil
+	}
+	if a.Family == "vit" {
+		for _, f := range a.Features {
+			if f.Kind == "tokens" {
+				p := head.NewPyramid(head.PyramidConfig{Channels: f.Channels, Width: detectWidth})
+				return &DetectHead{Kind: kindTokens, Values: []string{f.Value}, Channels: []int{f.Channels}, Strides: p.Strides(f.Stride), Width: detectWidth, Prefix: f.Prefix, Depthwise: true}, nil
+			}
+		}
+	}
+	if d := of("map"); len(d.Values) > 0 {
+		d.Kind, d.Width, d.Depthwise = kindMaps, detectWidth, true
+		return &d, nil
+	}
+	return nil, fmt.Errorf("%s: no maps or tokens to put a detection head on (vislora inspect lists what it has)", n.Model.Path)
+}
+
+// detectWidth is the number of channels of a new pyramid and head.
+const detectWidth = 128
+
+// String tells people what the head is.
+func (d *DetectHead) String() string {
+	switch d.Kind {
+	case kindOwn:
+		if d.NewClasses {
+			return "the model's own, with new layers for the classes"
+		}
+		return "the model's own: its classes are the data's"
+	case kindNeck:
+		return fmt.Sprintf("new, on the model's neck at strides %v", d.Strides)
+	case kindTokens:
+		return fmt.Sprintf("new, on a simple feature pyramid of the tokens at strides %v", d.Strides)
+	}
+	return fmt.Sprintf("new, on a pyramid over the backbone's maps at strides %v", d.Strides)
+}
+
+// detectValues lists what has to be built for the head.
+func (n *Network) detectValues() []string {
+	d := n.Head.Detect
+	if d.Kind != kindOwn {
+		return d.Values
+	}
+	var out []string
+	for _, l := range n.Annotation.Detector.Levels {
+		out = append(out, l.Box)
+		if l.Object != "" {
+			out = append(out, l.Object)
+		}
+		if d.NewClasses {
+			out = append(out, l.ClassInput)
+		} else {
+			out = append(out, l.Class)
+		}
+	}
+	return out
+}
+
+// raw adds the head to a graph: (N, A, 5+K) for YOLOX's decoding, (N, A,
+// K+4·bins) for GFL's, and the levels that the A cells are of.
+func (n *Network) raw(g *build.Graph) (*ops.Node, []head.Level, error) {
+	d := n.Head.Detect
+	p, m, err := d.modules(n)
+	if err != nil {
+		return nil, nil, err
+	}
+	if d.Kind == kindOwn {
+		return n.ownRaw(g, m)
+	}
+	leaf := func(name string) *ops.Node { return g.Leaf(n.headName(name)) }
+	var maps []*ops.Node
+	for _, v := range d.Values {
+		x, err := n.headInput(g, v)
+		if err != nil {
+			return nil, nil, err
+		}
+		maps = append(maps, x)
+	}
+	if p != nil {
+		maps = p.Forward(g.Graph, leaf, maps)
+	}
+	return m.(*head.Detect).Forward(g.Graph, leaf, maps), head.Levels(maps, d.Strides), nil
+}
+
+// headInput is a map (N, H, W, C): a map of the network, or its grid of tokens.
+func (n *Network) headInput(g *build.Graph, value string) (*ops.Node, error) {
+	if len(n.Annotation.Graph.Types[value].Dims) == 4 {
+		return g.Map(value)
+	}
+	x, err := g.Value(value)
+	if err != nil {
+		return nil, err
+	}
+	f := n.feature(value)
+	if f == nil {
+		return nil, fmt.Errorf("%s: %q is no grid of tokens", n.Model.Path, value)
+	}
+	s := ops.Shape(x)
+	if s[1] != f.Prefix+f.Grid[0]*f.Grid[1] {
+		return nil, fmt.Errorf("%s: %d tokens are no grid of %d×%d", n.Model.Path, s[1]-f.Prefix, f.Grid[0], f.Grid[1])
+	}
+	return g.Reshape(g.Slice(x, 1, f.Prefix, s[1]-f.Prefix, 1), s[0], f.Grid[0], f.Grid[1], s[2]), nil
+}
+
+func (n *Network) feature(value string) *build.Feature {
+	for i, f := range n.Annotation.Features {
+		if f.Value == value {
+			return &n.Annotation.Features[i]
+		}
+	}
+	return nil
+}
+
+// ownRaw joins what the model's own head predicts.
+func (n *Network) ownRaw(g *build.Graph, classes module) (*ops.Node, []head.Level, error) {
+	det := n.Annotation.Detector
+	if det == nil {
+		return nil, nil, errors.New("the model has no detection head of its own")
+	}
+	leaf := func(name string) *ops.Node { return g.Leaf(n.headName(name)) }
+	var cells []*ops.Node
+	var levels []head.Level
+	for i, l := range det.Levels {
+		var parts []*ops.Node
+		add := func(x *ops.Node, err error) error {
+			parts = append(parts, x)
+			return err
+		}
+		var err error
+		class := func() error {
+			if c, ok := classes.(*head.Classes); ok {
+				x, err := g.Map(l.ClassInput)
+				if err != nil {
+					return err
+				}
+				return add(c.Forward(g.Graph, leaf, i, x), nil)
+			}
+			return add(g.Map(l.Class))
+		}
+		if det.Kind == build.DetectGFL {
+			err = errors.Join(class(), add(g.Map(l.Box)))
+		} else {
+			err = errors.Join(add(g.Map(l.Box)), add(g.Map(l.Object)), class())
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		x := g.Concat(3, parts...)
+		s := ops.Shape(x)
+		cells = append(cells, g.Reshape(x, s[0], s[1]*s[2], s[3]))
+		levels = append(levels, head.Level{H: s[1], W: s[2], Stride: l.Stride})
+	}
+	return g.Concat(1, cells...), levels, nil
+}
