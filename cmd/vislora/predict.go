@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -10,8 +11,9 @@ import (
 	"github.com/vislora/vislora/vision/engine"
 )
 
-var predictVerb = verb{"predict", "classify images and draw the answers", []string{
+var predictVerb = verb{"predict", "classify images or find objects, and draw the answers", []string{
 	"vislora predict --weights runs/classify/train --source new_photos/",
+	"vislora predict --weights runs/detect/train --source new_photos/ --conf 0.4 --save-txt",
 	"vislora predict --weights squeezenet.onnx --source 'photos/*.jpg' --names imagenet.txt --preset caffe",
 }, runPredict}
 
@@ -25,6 +27,18 @@ func runPredict(ctx context.Context, e *env, args []string) error {
 	e.fs.IntVar(&c.Batch, "batch", 0, "images per step; 0 = 16")
 	e.fs.IntVar(&c.Threads, "threads", 0, "compute threads; 0 = one per processor")
 	e.fs.IntVar(&c.Workers, "workers", 0, "image loading threads")
+	e.fs.Float64Var(&c.Conf, "conf", .25, "lowest score of a box")
+	e.fs.Float64Var(&c.IoU, "iou", .7, "overlap above which the lower of two boxes is dropped")
+	e.fs.IntVar(&c.MaxDet, "max-det", 300, "most boxes of one picture")
+	e.fs.BoolVar(&c.Agnostic, "agnostic", false, "boxes of different classes drop each other too")
+	e.fs.Func("classes", "tell boxes of these `classes` only: names or numbers, separated by commas", func(s string) error {
+		c.Only = strings.Split(s, ",")
+		return nil
+	})
+	e.fs.BoolVar(&c.SaveTxt, "save-txt", false, "boxes as YOLO labels in labels/")
+	e.fs.BoolVar(&c.SaveConf, "save-conf", false, "the score behind each YOLO label")
+	e.fs.BoolVar(&c.SaveCrop, "save-crop", false, "every box as a picture in crops/<class>/")
+	e.fs.BoolVar(&c.SaveCOCO, "save-coco", false, "boxes as COCO results in coco_results.json")
 	e.fs.IntVar(&c.Top, "top", 5, "classes drawn and printed; at least 1")
 	e.fs.StringVar(&c.Project, "project", "", "folder of results, default runs/predict")
 	e.fs.StringVar(&c.Name, "name", "predict", "name of the result directory")
@@ -52,24 +66,20 @@ func runPredict(ctx context.Context, e *env, args []string) error {
 	}
 	c.Log = e.logf
 	p, err := engine.Predict(ctx, c)
-	if err != nil {
+	if p == nil {
 		return err
 	}
 	for _, s := range p.Skipped {
 		e.logf("skipped  %s: %s", s.Name, s.Reason)
 	}
 	if p.Dir != "" {
-		e.logf("written  %s", p.Dir)
+		e.logf("written  %s, %d images at %.1f images/s", p.Dir, len(p.Images), float64(len(p.Images))/p.Seconds)
 	}
 	if *asJSON {
-		return json.NewEncoder(e.out).Encode(p.Images)
+		return errors.Join(err, json.NewEncoder(e.out).Encode(p.Images))
 	}
-	for _, im := range p.Images {
-		var parts []string
-		for _, q := range im.Predictions[:min(c.Top, len(im.Predictions))] {
-			parts = append(parts, fmt.Sprintf("%s %.3f", q.Name, q.Score))
-		}
-		fmt.Fprintf(e.out, "%s  %s\n", im.File, strings.Join(parts, ", "))
+	for i, im := range p.Images {
+		fmt.Fprintf(e.out, "%s  %s\n", im.File, p.Summaries[i])
 	}
-	return nil
+	return err
 }

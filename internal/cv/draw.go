@@ -1,6 +1,7 @@
 package cv
 
 import (
+	"fmt"
 	"image"
 	"image/color"
 
@@ -10,6 +11,9 @@ import (
 // Rectangle draws the outline of r inside its bounds, or fills it when
 // thickness is 0. What lies outside the image is cut off.
 func Rectangle(im *vision.Image, r image.Rectangle, c color.RGBA, thickness int) error {
+	if err := check(im); err != nil {
+		return err
+	}
 	r = r.Canon()
 	fill := func(q image.Rectangle) error {
 		if q = q.Intersect(image.Rect(0, 0, im.W, im.H)); q.Empty() {
@@ -32,15 +36,15 @@ func Rectangle(im *vision.Image, r image.Rectangle, c color.RGBA, thickness int)
 }
 
 // Label draws one line of text on a filled box whose top left corner is (x, y)
-// and returns the box. The text is about height pixels high.
+// and returns the box. A line of the text is height pixels high.
 func Label(im *vision.Image, x, y, height int, s string, ink, paper color.RGBA) (image.Rectangle, error) {
-	w, h := textSize(s, height)
 	pad := max(height/6, 2)
-	box := image.Rect(x, y, x+w+2*pad, y+h+2*pad)
+	box := image.Rect(x, y, x+textWidth(s, height)+2*pad, y+height+2*pad)
 	if err := Rectangle(im, box, paper, 0); err != nil {
 		return box, err
 	}
-	return box, drawText(im, x+pad, y+pad, height, s, ink)
+	drawText(im, x+pad, y+pad, height, s, ink)
+	return box, nil
 }
 
 // Annotate writes lines into the top left corner, in a size that suits the
@@ -52,7 +56,7 @@ func Annotate(im *vision.Image, lines []string) error {
 	for _, s := range lines {
 		// A line that is too long gets smaller, down to what can be read.
 		h := height
-		for w, _ := textSize(s, h); w > im.W-h/2 && h > 10; w, _ = textSize(s, h) {
+		for textWidth(s, h) > im.W-h/2 && h > 10 {
 			h--
 		}
 		box, err := Label(im, 0, y, h, s, color.RGBA{255, 255, 255, 255}, color.RGBA{20, 20, 20, 255})
@@ -64,5 +68,13 @@ func Annotate(im *vision.Image, lines []string) error {
 	return nil
 }
 
-// bitmapScale is the magnification that comes nearest to a height in pixels.
-func bitmapScale(height int) int { return max((height+glyphH/2)/glyphH, 1) }
+// check reports an image that cannot be drawn on.
+func check(im *vision.Image) error {
+	if im == nil || im.W <= 0 || im.H <= 0 || len(im.Pix) < 3*im.W*im.H {
+		if im == nil {
+			im = &vision.Image{}
+		}
+		return fmt.Errorf("draw on an image of %d×%d pixels with %d bytes: it is broken", im.W, im.H, len(im.Pix))
+	}
+	return nil
+}

@@ -5,7 +5,6 @@ package cv
 import (
 	"image"
 	"image/color"
-	"math"
 
 	"gocv.io/x/gocv"
 
@@ -22,43 +21,4 @@ func fillRect(im *vision.Image, r image.Rectangle, c color.RGBA) error {
 	return withMat(im, func(m *gocv.Mat) error {
 		return gocv.RectangleWithParams(m, r, swapped(c), -1, gocv.Line8, 0)
 	})
-}
-
-// Hershey's fonts are 21 units from base line to cap height at scale 1, and
-// reach 7 below. They know ASCII only: other text is drawn as a bitmap.
-const hersheyUnits = 29
-
-func hershey(height int) (scale float64, thickness int) {
-	scale = float64(height) / hersheyUnits
-	return scale, max(int(math.Round(scale*1.6)), 1)
-}
-
-func textSize(s string, height int) (w, h int) {
-	if !ascii(s) {
-		return bitmapSize(s, bitmapScale(height))
-	}
-	scale, thickness := hershey(height)
-	p := gocv.GetTextSize(s, gocv.FontHersheySimplex, scale, thickness)
-	return p.X, height
-}
-
-func drawText(im *vision.Image, x, y, height int, s string, c color.RGBA) error {
-	if !ascii(s) {
-		bitmapText(im, x, y, s, bitmapScale(height), c)
-		return nil
-	}
-	scale, thickness := hershey(height)
-	return withMat(im, func(m *gocv.Mat) error {
-		at := image.Pt(x, y+int(22*scale+.5))
-		return gocv.PutTextWithParams(m, s, at, gocv.FontHersheySimplex, scale, swapped(c), thickness, gocv.LineAA, false)
-	})
-}
-
-func ascii(s string) bool {
-	for i := range len(s) {
-		if s[i] < 32 || s[i] > 126 {
-			return false
-		}
-	}
-	return true
 }

@@ -18,10 +18,3 @@ func fillRect(im *vision.Image, r image.Rectangle, c color.RGBA) error {
 	}
 	return nil
 }
-
-func textSize(s string, height int) (w, h int) { return bitmapSize(s, bitmapScale(height)) }
-
-func drawText(im *vision.Image, x, y, height int, s string, c color.RGBA) error {
-	bitmapText(im, x, y, s, bitmapScale(height), c)
-	return nil
-}

@@ -222,7 +222,7 @@ func TestMontage(t *testing.T) {
 	if _, err := Montage(nil, 2, 60); err == nil {
 		t.Error("an empty montage should be an error")
 	}
-	if s := shorten("a caption that is much too long", 60, 13); !strings.HasSuffix(s, "..") {
+	if s := shorten("a caption that is much too long", 60, 13); !strings.HasSuffix(s, "…") {
 		t.Errorf("%q is not shortened", s)
 	}
 }

@@ -35,6 +35,12 @@ func TestNoMatIsLeaked(t *testing.T) {
 		if err := Annotate(&im, []string{"a", "ä"}); err != nil {
 			t.Fatal(err)
 		}
+		if err := DrawBoxes(&im, []Box{{Box: vision.XYWH(1, 1, 9, 9), Name: "a", Dashed: true}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := DrawLegend(&im, []int{1}, nil, 0); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := EncodeJPEG(&im, 90); err != nil {
 			t.Fatal(err)
 		}

@@ -62,11 +62,8 @@ func Montage(tiles []Tile, columns, cell int) (*vision.Image, error) {
 			}
 		}
 		for j, s := range t.Caption {
-			h := captionHeight - 5
-			s = shorten(s, cell, h)
-			if err := drawText(&out, x+2, y+cell+3+j*captionHeight, h, s, color.RGBA{20, 20, 20, 255}); err != nil {
-				return nil, err
-			}
+			h := captionHeight - 2
+			drawText(&out, x+2, y+cell+3+j*captionHeight, h, shorten(s, cell, h), color.RGBA{20, 20, 20, 255})
 		}
 	}
 	return &out, nil
@@ -78,19 +75,4 @@ func fit(w, h, cell int) (int, int) {
 		return cell, max(h*cell/w, 1)
 	}
 	return max(w*cell/h, 1), cell
-}
-
-// shorten cuts a caption that is wider than its cell.
-func shorten(s string, width, height int) string {
-	r := []rune(s)
-	for n := len(r); n > 1; n-- {
-		t := string(r[:n])
-		if n < len(r) {
-			t += ".."
-		}
-		if w, _ := textSize(t, height); w <= width {
-			return t
-		}
-	}
-	return s
 }

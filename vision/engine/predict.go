@@ -1,18 +1,15 @@
 package engine
 
 import (
-	"cmp"
 	"context"
-	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vislora/vislora/datasets"
 	"github.com/vislora/vislora/internal/cv"
@@ -24,18 +21,29 @@ import (
 type PredictConfig struct {
 	Weights, Model, Names string
 	// Source is an image, a folder (searched below), or a pattern.
-	Source     string
-	ImgSz      int
-	Batch      int
-	Threads    int
-	Workers    int
-	Top        int // classes drawn on each picture, default 5
+	Source  string
+	ImgSz   int
+	Batch   int
+	Threads int
+	Workers int
+	Top     int // classes drawn on each picture, default 5
+	// Conf is the lowest score of a box that is kept, IoU the overlap above which
+	// the lower of two boxes goes, MaxDet the most boxes of a picture. Agnostic
+	// lets boxes of different classes drop each other. Zeros are .25, .7 and 300.
+	Conf, IoU float64
+	MaxDet    int
+	Agnostic  bool
+	// Only are the classes, by name or number, whose boxes are told; all when empty.
+	Only       []string
 	Preprocess PreprocessOptions
 	Project    string // default runs/predict
 	Name       string // default predict
 	ExistOK    bool
 	SaveJSON   bool
 	SaveLogits bool
+	// SaveTxt writes YOLO labels, SaveConf with the score behind; SaveCrop every
+	// box as a picture; SaveCOCO coco_results.json.
+	SaveTxt, SaveConf, SaveCrop, SaveCOCO bool
 	// NoSave draws no pictures and makes no directory.
 	NoSave bool
 	Log    func(format string, args ...any)
@@ -44,6 +52,7 @@ type PredictConfig struct {
 // ImagePredictions is one image's result, as predictions.json has it.
 type ImagePredictions struct {
 	File        string              `json:"file"`
+	Frame       *int                `json:"frame,omitempty"` // of a video, from 0
 	Width       int                 `json:"width"`
 	Height      int                 `json:"height"`
 	Predictions []vision.Prediction `json:"predictions"`
@@ -55,6 +64,10 @@ type Predictions struct {
 	Dir     string
 	Images  []ImagePredictions
 	Skipped []datasets.Skipped
+	// Seconds is the time from the first picture read to the last one written.
+	Seconds float64
+	// Summaries are the answers for people, one for each of Images.
+	Summaries []string
 }
 
 // imageExtensions are those that the decoders read.
@@ -95,10 +108,30 @@ func findImages(source string) ([]string, error) {
 	return out, nil
 }
 
-// Predict classifies images, draws the answers on them and writes tables.
+// answers is what a task makes of the network's output. Its methods are called
+// from several goroutines.
+type answers interface {
+	// predictions reads the output for a picture of w×h pixels.
+	predictions(out []float32, w, h int) []vision.Prediction
+	// draw draws them on the picture, or on an enlarged copy.
+	draw(im *vision.Image, p []vision.Prediction) (*vision.Image, error)
+	// columns and rows are predictions.csv, after the file's name.
+	columns() []string
+	rows(p []vision.Prediction) [][]string
+	// summary tells people in one line.
+	summary(p []vision.Prediction) string
+}
+
+// Predict runs a model over pictures, draws the answers on them and writes
+// tables. When ctx ends early, what was answered by then is written and returned
+// with the error.
 func Predict(ctx context.Context, c PredictConfig) (*Predictions, error) {
 	if c.Top < 0 {
 		return nil, fmt.Errorf("top is %d: use 1 or more", c.Top)
+	}
+	t, err := c.thresholds()
+	if err != nil {
+		return nil, err
 	}
 	files, err := findImages(c.Source)
 	if err != nil {
@@ -115,150 +148,139 @@ func Predict(ctx context.Context, c PredictConfig) (*Predictions, error) {
 			c.Log("note     trained with the image decoder %s, this build has %s: JPEG pixels differ a little", l.Decoder, cv.DecoderName())
 		}
 	}
-	out := &Predictions{}
-	var samples []datasets.Sample
-	infos := datasets.Scan(files, c.Workers)
-	for i, f := range files {
-		if infos[i].Err != nil {
-			out.Skipped = append(out.Skipped, datasets.Skipped{Name: f, Reason: infos[i].Err.Error()})
-			continue
-		}
-		samples = append(samples, datasets.Sample{Path: f, Name: f, Label: -1, W: infos[i].W, H: infos[i].H, Index: len(samples)})
-	}
-	if len(samples) == 0 {
-		return nil, fmt.Errorf("none of the %d images can be read: %s", len(files), firstReason(out.Skipped))
-	}
 	s, err := openSession(c.Threads)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	batch := min(max(c.Batch, 1), len(samples))
-	if c.Batch == 0 {
-		batch = min(16, len(samples))
+	batch := c.Batch
+	if batch <= 0 {
+		batch = 16
 	}
+	batch = min(batch, len(files))
 	ev := newEvaluator(l.Network, s, l.Pre, batch, c.Workers, nil)
 	defer ev.close()
-	sc, err := ev.logits(ctx, samples)
+	set, err := ev.run.prepare(batch)
 	if err != nil {
 		return nil, err
 	}
-	out.Skipped = append(out.Skipped, sc.Skipped...)
-	probs := l.probabilities(sc)
-	for i, sm := range sc.Samples {
-		ip := ImagePredictions{File: sm.Path, Width: sm.W, Height: sm.H}
-		for k, p := range probs[i*sc.Classes : (i+1)*sc.Classes] {
-			ip.Predictions = append(ip.Predictions, vision.Prediction{Class: k, Name: l.Classes[k], Score: p})
-		}
-		slices.SortStableFunc(ip.Predictions, func(a, b vision.Prediction) int { return cmp.Compare(b.Score, a.Score) })
-		if c.SaveLogits {
-			ip.Logits = slices.Clone(sc.Logits[i*sc.Classes : (i+1)*sc.Classes])
-		}
-		out.Images = append(out.Images, ip)
+	var task answers
+	switch l.Task {
+	case vision.Detect:
+		task, err = l.boxAnswers(set.shards[0].levels, t, c.Only)
+	default:
+		task, err = l.classAnswers(c)
 	}
-	if c.NoSave {
-		return out, nil
+	if err != nil {
+		return nil, err
 	}
-	return out, out.save(c)
+	p := &predicting{c: c, loaded: l, task: task, out: &Predictions{}, files: files, used: map[string]int{}}
+	start := time.Now()
+	err = (&stream{evaluator: ev, next: p.next, answer: p.answer, commit: p.commit}).run(ctx)
+	p.out.Seconds = time.Since(start).Seconds()
+	if err == nil && len(p.out.Images) == 0 {
+		return nil, fmt.Errorf("none of the %d images can be read: %s", len(files), firstReason(p.out.Skipped))
+	}
+	if err != nil {
+		err = fmt.Errorf("after %d of %d images: %w", len(p.out.Images), len(files), err)
+	}
+	return p.out, errors.Join(err, p.tables())
 }
 
-// probabilities turns logits into scores: a softmax over the classes, or, when
-// several can be true of one image, a sigmoid for each. (Logits are the values
-// before a model's own softmax, where it has one.)
-func (l *Loaded) probabilities(s *scores) []float64 {
-	p := make([]float64, len(s.Logits))
-	for i := 0; i < len(p); i += s.Classes {
-		row := s.Logits[i : i+s.Classes]
-		if l.MultiLabel {
-			for k, v := range row {
-				p[i+k] = 1 / (1 + math.Exp(-float64(v)))
-			}
-			continue
-		}
-		top := slices.Max(row)
-		sum := 0.0
-		for k, v := range row {
-			p[i+k] = math.Exp(float64(v - top))
-			sum += p[i+k]
-		}
-		for k := range row {
-			p[i+k] /= sum
-		}
-	}
-	return p
+// predicting is the state of [Predict].
+type predicting struct {
+	c      PredictConfig
+	loaded *Loaded
+	task   answers
+	out    *Predictions
+	files  []string
+	read   int
+
+	used map[string]int // their base names
 }
 
-func (p *Predictions) save(c PredictConfig) error {
-	project, name := c.Project, c.Name
+// next hands out the files and gives each a name to be written under: in a flat
+// folder, two pictures of one name get numbers.
+func (p *predicting) next(f *frame) (bool, error) {
+	if p.read == len(p.files) {
+		return false, nil
+	}
+	if p.read == 0 && !p.c.NoSave {
+		if err := p.makeDir(); err != nil {
+			return false, err
+		}
+	}
+	f.file = p.files[p.read]
+	base := strings.TrimSuffix(filepath.Base(f.file), filepath.Ext(f.file))
+	if p.used[base]++; p.used[base] > 1 {
+		base = fmt.Sprintf("%s_%d", base, p.used[base])
+	}
+	f.name = base
+	p.read++
+	return true, nil
+}
+
+func (p *predicting) makeDir() (err error) {
+	project, name := p.c.Project, p.c.Name
 	if project == "" {
 		project = filepath.Join("runs", "predict")
 	}
 	if name == "" {
 		name = "predict"
 	}
-	dir, err := makeRunDir(project, name, c.ExistOK)
+	p.out.Dir, err = makeRunDir(project, name, p.c.ExistOK)
+	return err
+}
+
+// answer makes predictions of the network's output, and the files that belong to
+// this picture alone.
+func (p *predicting) answer(f *frame) error {
+	if f.err != nil {
+		return nil
+	}
+	im := f.image
+	a := &ImagePredictions{File: f.file, Width: im.W, Height: im.H, Predictions: p.task.predictions(f.out, im.W, im.H)}
+	if p.c.SaveLogits {
+		a.Logits = slices.Clone(f.out)
+	}
+	f.made = a
+	if p.c.NoSave {
+		return nil
+	}
+	if err := p.boxFiles(f, a); err != nil { // before the picture is drawn on
+		return err
+	}
+	pic, err := p.task.draw(im, a.Predictions)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", f.file, err)
 	}
-	p.Dir = dir
-	top := c.Top
-	if top == 0 {
-		top = 5
+	return cv.WriteFile(filepath.Join(p.out.Dir, f.name+".jpg"), pic)
+}
+
+// commit collects.
+func (p *predicting) commit(f *frame) error {
+	if f.err != nil {
+		p.out.Skipped = append(p.out.Skipped, datasets.Skipped{Name: f.file, Reason: f.err.Error()})
+		return nil
 	}
-	dec := cv.NewDecoder()
-	defer dec.Close()
-	used := map[string]int{}
-	for _, im := range p.Images {
-		pic := &vision.Image{}
-		if err := dec.DecodeFile(pic, im.File); err != nil {
-			return err
-		}
-		var lines []string
-		for _, q := range im.Predictions[:min(top, len(im.Predictions))] {
-			lines = append(lines, fmt.Sprintf("%s %.3f", q.Name, q.Score))
-		}
-		if pic, err = enlarged(pic); err != nil {
-			return err
-		}
-		if err := cv.Annotate(pic, lines); err != nil {
-			return err
-		}
-		base := strings.TrimSuffix(filepath.Base(im.File), filepath.Ext(im.File))
-		if used[base]++; used[base] > 1 {
-			base = fmt.Sprintf("%s_%d", base, used[base])
-		}
-		if err := cv.WriteFile(filepath.Join(dir, base+".jpg"), pic); err != nil {
-			return err
-		}
-	}
-	b, err := json.MarshalIndent(p.Images, "", " ")
-	if err != nil {
-		return err
-	}
-	if err := writeFile(filepath.Join(dir, "predictions.json"), append(b, '\n')); err != nil {
-		return err
-	}
-	var text strings.Builder
-	w := csv.NewWriter(&text)
-	_ = w.Write([]string{"file", "class", "name", "score"})
-	for _, im := range p.Images {
-		q := im.Predictions[0]
-		_ = w.Write([]string{im.File, fmt.Sprint(q.Class), q.Name, fmt.Sprintf("%.6f", q.Score)})
-	}
-	w.Flush()
-	return writeFile(filepath.Join(dir, "predictions.csv"), []byte(text.String()))
+	a := f.made.(*ImagePredictions)
+	p.out.Images = append(p.out.Images, *a)
+	p.out.Summaries = append(p.out.Summaries, p.task.summary(a.Predictions))
+	return nil
 }
 
 // readable is the shorter side below which a picture is enlarged before its
-// answers are written on it.
+// answers are drawn on it.
 const readable = 320
 
-func enlarged(im *vision.Image) (*vision.Image, error) {
+// enlarged is the picture, or a copy that is some whole number of times as
+// large.
+func enlarged(im *vision.Image) (out *vision.Image, times int, err error) {
 	k := (readable + min(im.W, im.H) - 1) / min(im.W, im.H)
 	if k <= 1 {
-		return im, nil
+		return im, 1, nil
 	}
-	out := vision.NewImage(k*im.W, k*im.H)
+	out = vision.NewImage(k*im.W, k*im.H)
 	var r transform.Resizer
-	return out, r.Resize(out, im, out.W, out.H, vision.Bicubic)
+	return out, k, r.Resize(out, im, out.W, out.H, vision.Bicubic)
 }

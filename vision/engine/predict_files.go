@@ -1,0 +1,165 @@
+package engine
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/vislora/vislora/internal/cv"
+	"github.com/vislora/vislora/vision"
+)
+
+// tables writes predictions.json and predictions.csv, and coco_results.json if
+// it was asked for.
+func (p *predicting) tables() error {
+	if p.out.Dir == "" {
+		return nil
+	}
+	at := func(name string) string { return filepath.Join(p.out.Dir, name) }
+	b, err := json.MarshalIndent(p.out.Images, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := writeFile(at("predictions.json"), append(b, '\n')); err != nil {
+		return err
+	}
+	var text strings.Builder
+	w := csv.NewWriter(&text)
+	_ = w.Write(append([]string{"file"}, p.task.columns()...)) // a Builder takes everything
+	for _, im := range p.out.Images {
+		for _, row := range p.task.rows(im.Predictions) {
+			_ = w.Write(append([]string{im.File}, row...))
+		}
+	}
+	w.Flush()
+	if err := writeFile(at("predictions.csv"), []byte(text.String())); err != nil {
+		return err
+	}
+	if !p.c.SaveCOCO {
+		return nil
+	}
+	if b, err = json.Marshal(p.cocoResults()); err != nil {
+		return err
+	}
+	return writeFile(at("coco_results.json"), append(b, '\n'))
+}
+
+// cocoResult is one line of COCO's results format.
+type cocoResult struct {
+	ImageID    any        `json:"image_id"` // the file's name if that is no number
+	CategoryID int64      `json:"category_id"`
+	Box        [4]float64 `json:"bbox"` // x, y, width, height
+	Score      float64    `json:"score"`
+}
+
+// cocoResults are the boxes for tools that read COCO's results. The image's id is
+// the number that its file is called, as COCO's are, or its name; the category's
+// id is COCO's own for its 80 classes, else the class counted from 1.
+func (p *predicting) cocoResults() []cocoResult {
+	ids := categoryIDs(p.loaded.Classes)
+	out := []cocoResult{}
+	for _, im := range p.out.Images {
+		var id any = strings.TrimSuffix(filepath.Base(im.File), filepath.Ext(im.File))
+		if n, err := strconv.ParseInt(id.(string), 10, 64); err == nil {
+			id = n
+		}
+		for _, q := range im.Predictions {
+			if q.Box != nil {
+				out = append(out, cocoResult{id, ids[q.Class], *q.Box, q.Score})
+			}
+		}
+	}
+	return out
+}
+
+// categoryIDs numbers classes as COCO does.
+func categoryIDs(classes []string) []int64 {
+	ids := make([]int64, len(classes))
+	for i := range ids {
+		ids[i] = int64(i + 1)
+	}
+	if slices.Equal(classes, builtinNames("coco80")) {
+		// COCO left out eleven of its first 91 numbers.
+		gaps, id := []int64{12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91}, int64(0)
+		for i := range ids {
+			for id++; slices.Contains(gaps, id); id++ {
+			}
+			ids[i] = id
+		}
+	}
+	return ids
+}
+
+// boxFiles writes the YOLO labels and the crops of a picture.
+func (p *predicting) boxFiles(f *frame, a *ImagePredictions) error {
+	if p.c.SaveTxt {
+		var b strings.Builder
+		for _, q := range a.Predictions {
+			if q.Box == nil {
+				continue
+			}
+			w, h := float64(a.Width), float64(a.Height)
+			fmt.Fprintf(&b, "%d %.6f %.6f %.6f %.6f", q.Class, (q.Box[0]+q.Box[2]/2)/w, (q.Box[1]+q.Box[3]/2)/h, q.Box[2]/w, q.Box[3]/h)
+			if p.c.SaveConf {
+				fmt.Fprintf(&b, " %.6f", q.Score)
+			}
+			b.WriteByte('\n')
+		}
+		dir := filepath.Join(p.out.Dir, "labels")
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		if err := writeFile(filepath.Join(dir, f.name+".txt"), []byte(b.String())); err != nil {
+			return err
+		}
+	}
+	if !p.c.SaveCrop {
+		return nil
+	}
+	for i, q := range a.Predictions {
+		if q.Box == nil {
+			continue
+		}
+		crop := cut(f.image, vision.XYWH(q.Box[0], q.Box[1], q.Box[2], q.Box[3]))
+		dir := filepath.Join(p.out.Dir, "crops", fileName(q.Name))
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		if err := cv.WriteFile(filepath.Join(dir, fmt.Sprintf("%s_%d.jpg", f.name, i)), crop); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fileName makes a class name one folder of that name.
+func fileName(class string) string {
+	s := strings.Map(func(r rune) rune {
+		if r < ' ' || strings.ContainsRune(`/\:*?"<>|`, r) {
+			return '_'
+		}
+		return r
+	}, class)
+	if strings.Trim(s, ". ") == "" {
+		return "_" + s
+	}
+	return s
+}
+
+// cut copies the pixels that a box touches, at least one.
+func cut(im *vision.Image, b vision.Box) *vision.Image {
+	b = b.Clip(float64(im.W), float64(im.H))
+	x1, y1 := min(int(b.X1), im.W-1), min(int(b.Y1), im.H-1)
+	x2, y2 := max(x1+1, min(int(b.X2+.999), im.W)), max(y1+1, min(int(b.Y2+.999), im.H))
+	out := vision.NewImage(x2-x1, y2-y1)
+	for y := range out.H {
+		from := 3 * ((y1+y)*im.W + x1)
+		copy(out.Pix[3*y*out.W:3*(y+1)*out.W], im.Pix[from:])
+	}
+	return out
+}
