@@ -35,6 +35,7 @@ type Inspection struct {
 	Features []build.Feature   `json:"features"`
 	Classes  int               `json:"classes,omitempty"`
 	Names    []string          `json:"names,omitempty"`
+	Detector *InspectedHead    `json:"detector,omitempty"`
 	Pre      vision.Preprocess `json:"preprocess"`
 	Source   string            `json:"preprocess_source"`
 	Metadata map[string]string `json:"metadata,omitempty"`
@@ -69,6 +70,35 @@ type InspectedSite struct {
 	Adapter build.SiteCost `json:"adapter"`
 }
 
+// InspectedHead is a recognised detection head.
+type InspectedHead struct {
+	Kind    string `json:"kind"`
+	Classes int    `json:"classes"`
+	Strides []int  `json:"strides"`
+	Cells   int    `json:"cells"`
+	Bins    int    `json:"bins,omitempty"`
+	// Decoding is how boxes come of its values.
+	Decoding string `json:"decoding"`
+}
+
+func inspectHead(d *build.Detector) *InspectedHead {
+	if d == nil {
+		return nil
+	}
+	h := &InspectedHead{Kind: d.Kind, Classes: d.Classes, Bins: d.Bins}
+	for _, l := range d.Levels {
+		h.Strides = append(h.Strides, l.Stride)
+		h.Cells += l.H * l.W
+	}
+	switch d.Kind {
+	case build.DetectYOLOX:
+		h.Decoding = "centre = (cell + xy)·stride, size = exp(wh)·stride, score = objectness·class"
+	case build.DetectGFL:
+		h.Decoding = fmt.Sprintf("side = mean of a softmax over %d distances, in strides from the cell's centre; score = class", d.Bins)
+	}
+	return h
+}
+
 // Inspect opens a model and describes it.
 func Inspect(c InspectConfig) (*Inspection, error) {
 	if c.Batch <= 0 {
@@ -92,7 +122,12 @@ func Inspect(c InspectConfig) (*Inspection, error) {
 	for _, s := range a.Sites {
 		in.Sites = append(in.Sites, InspectedSite{Path: s.Path, Kind: string(s.Kind), Role: s.Role, Shape: siteShape(s), Groups: s.Groups, Weight: s.Weight, Adapter: build.CostOf(a.Graph, s, c.Rank)})
 	}
-	if in.Pre, in.Source, err = resolvePreprocess(m, c.Preprocess, n.Height, n.Width); err != nil {
+	task := vision.Classify
+	if in.Detector = inspectHead(a.Detector); a.Detector != nil {
+		task = vision.Detect
+		in.Classes = a.Detector.Classes
+	}
+	if in.Pre, in.Source, err = n.preprocess(task, c.Preprocess); err != nil {
 		return nil, err
 	}
 	if in.Cost, err = n.Net.Describe(c.Batch, c.Rank, a.Sites, n.until()...); err != nil {
@@ -145,6 +180,10 @@ func (in *Inspection) String() string {
 	p("                from %s", in.Source)
 	if in.Classes > 0 {
 		p("  classes       %d", in.Classes)
+	}
+	if h := in.Detector; h != nil {
+		p("  detector      %s head on %d levels, strides %s, %d cells: kept when it is trained to detect", h.Kind, len(h.Strides), strings.Trim(fmt.Sprint(h.Strides), "[]"), h.Cells)
+		p("                %s", h.Decoding)
 	}
 	for _, f := range in.Features {
 		switch f.Kind {
