@@ -114,7 +114,9 @@ func (n *network) annotation(family, arch string) *build.Annotation {
 	}
 	a.Features = append(a.Features, n.maps()...)
 	a.Features = append(a.Features, n.neck()...)
-	a.Detector = n.detector()
+	if a.Detector = n.detector(); a.Detector == nil && a.Classifier == nil {
+		a.Segmenter = n.segmenter()
+	}
 	if n.head.Note != "" {
 		a.Notes = append(a.Notes, n.head.Note)
 	}

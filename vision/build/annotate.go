@@ -79,9 +79,28 @@ type Annotation struct {
 	Params map[string]string
 	// Detector is the detection head of the model, nil if none is recognised.
 	Detector *Detector
+	// Segmenter is what makes the model's class for every pixel, nil if nothing
+	// does.
+	Segmenter *Segmenter
 	// Notes are words for people: what was guessed, what cannot be adapted.
 	Notes []string
 	Graph *ir.Graph
+}
+
+// Segmenter is a recognised semantic segmentation head: a 1×1 convolution whose
+// map, enlarged, is the model's output.
+type Segmenter struct {
+	Classes int
+	// Output is the last map of logits (N, Classes, H, W), enlarged as the file
+	// does it; Logits the convolution's, before.
+	Output, Logits string
+	// ClassInput is what the convolution reads, with ClassChannels; Layer is its
+	// path.
+	ClassInput    string
+	ClassChannels int
+	Layer         string
+	// Stride is the size of a cell of Logits in pixels of the input.
+	Stride int
 }
 
 // The kinds of detection heads, by how their outputs become boxes.
