@@ -1,11 +1,14 @@
-// Package samples_test checks what lies in this folder: the two backbones and
-// the two data sets.
+// Package samples_test checks what lies in this folder: the backbones and the
+// data sets.
 package samples_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"image"
 	_ "image/jpeg"
+	"image/png"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,10 +16,13 @@ import (
 	"testing"
 
 	"github.com/vislora/vislora/cnn"
+	"github.com/vislora/vislora/datasets"
+	"github.com/vislora/vislora/datasets/coco"
 	"github.com/vislora/vislora/internal/onnx"
 	"github.com/vislora/vislora/internal/onnx/ir"
 	"github.com/vislora/vislora/vision"
 	"github.com/vislora/vislora/vision/build"
+	"github.com/vislora/vislora/vision/mask"
 	"github.com/vislora/vislora/vit"
 )
 
@@ -90,7 +96,7 @@ func TestBackbones(t *testing.T) {
 	}
 }
 
-// TestDataSets counts the images and decodes each.
+// TestDataSets counts the images of the image folders and decodes each.
 func TestDataSets(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -137,4 +143,108 @@ func TestDataSets(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestScenes opens the pictures with objects as a user would, and counts.
+func TestScenes(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		classes []string
+		counts  map[string]int
+		side    int
+		objects [2]int // per picture
+	}{
+		{"shelf", []string{"bottle", "box", "can", "jar"}, map[string]int{"train": 60, "val": 20, "test": 20}, 192, [2]int{2, 8}},
+		{"smear", []string{"red cell", "white cell"}, map[string]int{"train": 40, "val": 15, "test": 15}, 160, [2]int{1, 100}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			set, err := coco.Open(c.name, datasets.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(set.Warnings) > 0 || len(set.Skipped) > 0 {
+				t.Errorf("warnings %q, left out %v", set.Warnings, set.Skipped)
+			}
+			if !slices.Equal(set.Classes, c.classes) {
+				t.Errorf("classes %q, want %q", set.Classes, c.classes)
+			}
+			for split, want := range c.counts {
+				samples := set.Split(split)
+				if len(samples) != want {
+					t.Errorf("%s: %d pictures, want %d", split, len(samples), want)
+				}
+				for _, s := range samples {
+					if s.W != c.side || s.H != c.side {
+						t.Errorf("%s is %d×%d, want %d×%d", s.Name, s.W, s.H, c.side, c.side)
+					}
+					if n := len(s.Objects); n < c.objects[0] || n > c.objects[1] {
+						t.Errorf("%s has %d objects", s.Name, n)
+					}
+					for _, o := range s.Objects {
+						if box, err := mask.ToBox(*o.RLE); err != nil || box != o.Box || float64(mask.Area(*o.RLE)) != o.Area {
+							t.Errorf("%s: box %v and area %v do not fit the mask: %v, %v", s.Name, o.Box, o.Area, box, err)
+						}
+					}
+				}
+			}
+			if n := size(t, c.name); n > 2_500_000 {
+				t.Errorf("the set has %d bytes; it has to stay under 2.5 MB", n)
+			}
+		})
+	}
+}
+
+// TestMasks looks at the masks of the smears: one for every image, of its size,
+// with a palette, and every class in every split.
+func TestMasks(t *testing.T) {
+	for _, split := range []string{"train", "val", "test"} {
+		images, err := filepath.Glob(filepath.Join("smear", split, "images", "*.jpg"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var seen [4]int
+		for _, file := range images {
+			name := strings.TrimSuffix(filepath.Base(file), ".jpg") + ".png"
+			raw, err := os.ReadFile(filepath.Join("smear", split, "masks", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			img, err := png.Decode(bytes.NewReader(raw))
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			p, ok := img.(*image.Paletted)
+			if !ok || len(p.Palette) != 4 || p.Rect != image.Rect(0, 0, 160, 160) {
+				t.Fatalf("%s is a %T of %v", name, img, img.Bounds())
+			}
+			for _, k := range p.Pix {
+				seen[k]++
+			}
+		}
+		for k, n := range seen {
+			if n == 0 {
+				t.Errorf("%s: no pixel of class %d", split, k)
+			}
+		}
+	}
+}
+
+// size adds up the files of a folder.
+func size(t *testing.T, dir string) (n int64) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		n += info.Size()
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

@@ -35,7 +35,7 @@ func (cam camera) shoot(c *canvas, d dice) image.Image {
 	if cam.focus > 0 {
 		img = imaging.Blur(img, cam.focus*over)
 	}
-	small := imaging.Resize(img, side, side, imaging.Box)
+	small := imaging.Resize(img, c.n/over, c.n/over, imaging.Box)
 	for i := range small.Pix {
 		if i%4 == 3 {
 			continue

@@ -8,10 +8,12 @@ import (
 	"golang.org/x/image/vector"
 )
 
-// canvas is a square picture of side·over pixels.
+// canvas is a square picture, over times as wide as the image made of it.
 type canvas struct {
-	n   int
-	pix []rgb
+	n    int
+	pix  []rgb
+	view pose  // how the camera is held: applied to everything that is filled
+	cast *cast // nil: nobody asks what a pixel shows
 }
 
 // shader gives the colour and the opacity at a point of the object.
@@ -22,8 +24,9 @@ func solid(c rgb) shader { return func(_, _ float64) (rgb, float64) { return c, 
 // glaze is a colour that lets a share of what lies under it through.
 func glaze(c rgb, alpha float64) shader { return func(_, _ float64) (rgb, float64) { return c, alpha } }
 
-func newCanvas(ground func(x, y float64) rgb) *canvas {
-	c := &canvas{n: side * over, pix: make([]rgb, side*over*side*over)}
+// newCanvas is the ground of an image of side×side pixels.
+func newCanvas(side int, ground func(x, y float64) rgb) *canvas {
+	c := &canvas{n: side * over, pix: make([]rgb, side*over*side*over), view: pose{a: 1, d: 1}}
 	for y := range c.n {
 		for x := range c.n {
 			c.pix[y*c.n+x] = ground(float64(x)/float64(c.n), float64(y)/float64(c.n))
@@ -34,6 +37,7 @@ func newCanvas(ground func(x, y float64) rgb) *canvas {
 
 // fill paints the inside of a path, antialiased.
 func (c *canvas) fill(p pose, shape path, s shader) {
+	p = p.within(c.view)
 	lo, hi := point{math.Inf(1), math.Inf(1)}, point{math.Inf(-1), math.Inf(-1)}
 	for _, ring := range shape {
 		for _, q := range ring {
@@ -75,6 +79,7 @@ func (c *canvas) fill(p pose, shape path, s shader) {
 			*at = mix(*at, colour, alpha*float64(w)/255)
 		}
 	}
+	c.cast.paint(cover, x0, y0)
 }
 
 // shade multiplies the picture by a field, as light and stain do.

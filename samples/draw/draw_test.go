@@ -16,7 +16,7 @@ func TestCommittedFiles(t *testing.T) {
 	for name, set := range sets {
 		for k, class := range set.classes {
 			sp := set.splits[k%len(set.splits)]
-			i := sp.perClass - 1 - k
+			i := sp.count - 1 - k
 			file := filepath.Join("..", name, sp.name, class, fileName(class, i))
 			raw, err := os.ReadFile(file)
 			if err != nil {

@@ -22,6 +22,19 @@ func (p pose) to(q point) point {
 	return point{p.a*q.x + p.b*q.y + p.x, p.c*q.x + p.d*q.y + p.y}
 }
 
+// within is the pose of an object in a scene that has itself a pose.
+func (p pose) within(q pose) pose {
+	return pose{q.a*p.a + q.b*p.c, q.a*p.b + q.b*p.d, q.c*p.a + q.d*p.c, q.c*p.b + q.d*p.d, q.a*p.x + q.b*p.y + q.x, q.c*p.x + q.d*p.y + q.y}
+}
+
+// tilted is a turn of a canvas of n pixels about its middle.
+func tilted(n, angle float64) pose {
+	p := placed(0, 0, 1, 1, angle)
+	m := p.to(point{n / 2, n / 2})
+	p.x, p.y = n/2-m.x, n/2-m.y
+	return p
+}
+
 // from is the inverse of to.
 func (p pose) from(x, y float64) (u, v float64) {
 	det := p.a*p.d - p.b*p.c

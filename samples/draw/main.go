@@ -1,19 +1,19 @@
-// Command draw draws the two image-folder data sets of samples/.
+// Command draw draws the data sets of samples/: the image folders retail and
+// microscopy, the pictures with objects of shelf, and those with masks of smear.
 //
-//	go run ./samples/draw -set retail     -out samples/retail
-//	go run ./samples/draw -set microscopy -out samples/microscopy
-//	go run ./samples/draw -set retail -sheet retail.png        # a contact sheet
+//	go run ./samples/draw -set retail -out samples/retail
+//	go run ./samples/draw -set shelf  -out samples/shelf
+//	go run ./samples/draw -set shelf  -sheet shelf.png        # a contact sheet
 //
-// An image depends on the seed, its set, split, class and number, and on
-// nothing else: any part of a set can be drawn alone. The files in the
-// repository were drawn with seed 1.
+// An image depends on the seed, its set, split, class (in an image folder) and
+// number, and on nothing else: any part of a set can be drawn alone. The files
+// in the repository were drawn with seed 1.
 package main
 
 import (
 	"flag"
 	"fmt"
 	"image"
-	"image/color"
 	"io"
 	"maps"
 	"os"
@@ -34,22 +34,26 @@ func main() {
 func run(args []string, words io.Writer) error {
 	fs := flag.NewFlagSet("draw", flag.ContinueOnError)
 	fs.SetOutput(words)
-	name := fs.String("set", "retail", "what to draw: "+strings.Join(setNames(), " or "))
-	out := fs.String("out", "", "folder for <split>/<class>/<class>_NNN.jpg")
+	name := fs.String("set", "retail", "what to draw: "+strings.Join(setNames(), ", "))
+	out := fs.String("out", "", "folder to write the set into")
 	seed := fs.Uint64("seed", 1, "seed of every image")
-	sheet := fs.String("sheet", "", "write a contact sheet to this file, one row per class")
+	sheet := fs.String("sheet", "", "write a contact sheet to this file; objects and masks are drawn into it")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	set, ok := sets[*name]
+	set, ok := drawn()[*name]
 	if !ok {
-		return fmt.Errorf("choose a set: %q is unknown; use %s", *name, strings.Join(setNames(), " or "))
+		return fmt.Errorf("choose a set: %q is unknown; use one of %s", *name, strings.Join(setNames(), ", "))
 	}
 	if *out == "" && *sheet == "" {
 		return fmt.Errorf("choose an output: give -out FOLDER or -sheet FILE")
 	}
 	if *sheet != "" {
-		if err := imaging.Save(set.contactSheet(*seed, 14), *sheet); err != nil {
+		img, err := set.contactSheet(*seed)
+		if err != nil {
+			return err
+		}
+		if err := imaging.Save(img, *sheet); err != nil {
 			return fmt.Errorf("write the contact sheet: %w", err)
 		}
 	}
@@ -64,7 +68,24 @@ func run(args []string, words io.Writer) error {
 	return nil
 }
 
-func setNames() []string { return slices.Sorted(maps.Keys(sets)) }
+// picturer is a set that can be drawn.
+type picturer interface {
+	write(folder string, seed uint64) (int, error)
+	contactSheet(seed uint64) (image.Image, error)
+}
+
+func drawn() map[string]picturer {
+	all := map[string]picturer{}
+	for name, s := range sets {
+		all[name] = s
+	}
+	for name, s := range scenes {
+		all[name] = s
+	}
+	return all
+}
+
+func setNames() []string { return slices.Sorted(maps.Keys(drawn())) }
 
 // write draws the whole set into folder.
 func (s dataSet) write(folder string, seed uint64) (int, error) {
@@ -75,7 +96,7 @@ func (s dataSet) write(folder string, seed uint64) (int, error) {
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				return n, fmt.Errorf("make a class folder: %w", err)
 			}
-			for i := range sp.perClass {
+			for i := range sp.count {
 				jpg, err := s.encode(seed, sp.name, class, i)
 				if err != nil {
 					return n, err
@@ -91,16 +112,3 @@ func (s dataSet) write(folder string, seed uint64) (int, error) {
 }
 
 func fileName(class string, i int) string { return fmt.Sprintf("%s_%03d.jpg", class, i) }
-
-// contactSheet shows the first training images of every class, one row each.
-func (s dataSet) contactSheet(seed uint64, columns int) image.Image {
-	const gap = 3
-	sheet := imaging.New(columns*(side+gap)-gap, len(s.classes)*(side+gap)-gap, color.White)
-	for row, class := range s.classes {
-		for i := range columns {
-			img := s.image(seed, "train", class, i)
-			sheet = imaging.Paste(sheet, img, image.Pt(i*(side+gap), row*(side+gap)))
-		}
-	}
-	return sheet
-}

@@ -24,9 +24,11 @@ type dataSet struct {
 	draw    func(d dice, class string) image.Image
 }
 
+// split is a part of a set and how many images it has, of each class in an
+// image folder.
 type split struct {
-	name     string
-	perClass int
+	name  string
+	count int
 }
 
 var sets = map[string]dataSet{

@@ -25,7 +25,7 @@ var (
 // drawShelf is a photograph taken in a shop: the class is the product in the
 // middle; others stand behind it, beside it and sometimes before it.
 func drawShelf(d dice, class string) image.Image {
-	c := newCanvas(backdrop(d))
+	c := newCanvas(side, backdrop(d))
 	n := float64(c.n)
 	board := n * d.in(.74, .92) // where things stand
 	for range d.between(0, 3) { // the row behind
@@ -52,7 +52,7 @@ func drawShelf(d dice, class string) image.Image {
 		stand(c, d, pick(d, bystanders...), n*(.5+s*d.in(.46, .56)), n*d.in(1.02, 1.2), n*d.in(.2, .34), d.around(0, .1))
 	}
 	if d.chance(.4) {
-		priceTag(c, d, n*d.in(.05, .75), min(board+n*d.in(.02, .1), n*.9))
+		priceTag(c, d, n, n*d.in(.05, .75), min(board+n*d.in(.02, .1), n*.9))
 	}
 	lamp(c, d)
 	cam := camera{
@@ -75,8 +75,10 @@ func stand(c *canvas, d dice, class string, x, foot, h, angle float64) {
 		angle *= 3
 	}
 	dark := d.in(.25, .6)
-	c.fill(placed(x, foot, sx*.95, h*.17, 0), ellipse(0, 0, 1, 1), func(u, v float64) (rgb, float64) {
-		return grey(.03), dark * (1 - smooth(.2, 1, math.Hypot(u, v)))
+	c.veiled(func() {
+		c.fill(placed(x, foot, sx*.95, h*.17, 0), ellipse(0, 0, 1, 1), func(u, v float64) (rgb, float64) {
+			return grey(.03), dark * (1 - smooth(.2, 1, math.Hypot(u, v)))
+		})
 	})
 	reach := math.Abs(math.Cos(angle)) + .5*math.Abs(math.Sin(angle)) // half height of the tipped body
 	if g.round {
@@ -129,22 +131,28 @@ func backdrop(d dice) func(x, y float64) rgb {
 // drawBoard is the shelf itself: its top and its front edge.
 func drawBoard(c *canvas, d dice, y float64) {
 	n := float64(c.n)
-	colour := pick(d, grey(d.in(.3, .95)), hsv(d.in(.05, .1), d.in(.2, .6), d.in(.3, .8)), hsv(d.Float64(), d.in(0, .5), d.in(.3, .9)))
-	vein := cloud(d.Uint64())
-	grain := d.in(0, .35)
+	wood := boardWood(d, n)
 	depth, tilt := n*d.in(.03, .1), n*d.around(0, .02)
-	wood := func(u, v float64) (rgb, float64) {
-		return colour.times(1 + grain*(vein.rough(u/n*3, v/n*50)-.5)), 1
-	}
 	at := pose{a: 1, d: 1}
 	c.fill(at, polygon(point{0, y - depth - tilt}, point{n, y - depth + tilt}, point{n, n}, point{0, n}), wood)
 	edge := min(n*.97, y+n*d.in(.05, .16))
 	c.fill(at, polygon(point{0, edge - tilt}, point{n, edge + tilt}, point{n, n}, point{0, n}), lit(wood, flat(d.in(.5, .85), 0)))
 }
 
-func priceTag(c *canvas, d dice, x, y float64) {
-	n := float64(c.n)
-	p := placed(x, y, n*d.in(.1, .17), n*d.in(.05, .08), d.around(0, .05))
+// boardWood is what boards are made of, on a canvas of n pixels: painted,
+// wood, or plastic.
+func boardWood(d dice, n float64) shader {
+	colour := pick(d, grey(d.in(.3, .95)), hsv(d.in(.05, .1), d.in(.2, .6), d.in(.3, .8)), hsv(d.Float64(), d.in(0, .5), d.in(.3, .9)))
+	vein := cloud(d.Uint64())
+	grain := d.in(0, .35)
+	return func(u, v float64) (rgb, float64) {
+		return colour.times(1 + grain*(vein.rough(u/n*3, v/n*50)-.5)), 1
+	}
+}
+
+// priceTag is one for a picture of that size.
+func priceTag(c *canvas, d dice, size, x, y float64) {
+	p := placed(x, y, size*d.in(.1, .17), size*d.in(.05, .08), d.around(0, .05))
 	c.fill(p, rectangle(0, 0, 1.5, 1.2), solid(pick(d, grey(.95), hsv(.15, .8, .95), hsv(0, .7, .85))))
 	digits, w := lettering(pick(d, "1.99", "0.79", "2.49", "3.29", "12.5"))
 	c.fill(p, digits.moved(1.2/w, .15, .6), solid(grey(.1)))

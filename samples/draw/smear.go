@@ -42,7 +42,7 @@ func newStain(d dice) stain {
 // middle: the class is the cell.
 func drawSmear(d dice, class string) image.Image {
 	st := newStain(d)
-	c := newCanvas(func(x, y float64) rgb {
+	c := newCanvas(side, func(x, y float64) rgb {
 		return st.plasma.plus(grey(.05 * (st.waving.rough(3*x, 3*y) - .5)))
 	})
 	n := float64(c.n)
@@ -104,11 +104,17 @@ func (st stain) redCell(c *canvas, d dice, at point, size, alpha float64) {
 	hollow, rim := d.in(.2, .75), d.in(.3, .55)
 	form := blob(d, .05)
 	p := placed(at.x, at.y, size, size*d.in(.82, 1), d.in(0, math.Pi))
-	c.fill(p, rounds(0, 0, form), func(u, v float64) (rgb, float64) {
+	c.fill(p, rounds(0, 0, form), st.disc(st.red, hollow, rim, alpha))
+}
+
+// disc is the surface of a red cell: hollow tells how pale its middle is, rim
+// how wide.
+func (st stain) disc(tone rgb, hollow, rim, alpha float64) shader {
+	return func(u, v float64) (rgb, float64) {
 		r := math.Hypot(u, v)
 		k := hollow * (1 - smooth(rim-.25, rim+.25, r))
-		return mix(st.red, st.plasma, k).times(1 - .14*smooth(.78, 1, r)), alpha
-	})
+		return mix(tone, st.plasma, k).times(1 - .14*smooth(.78, 1, r)), alpha
+	}
 }
 
 func (st stain) platelets(c *canvas, d dice, home point, radius float64) {
@@ -119,10 +125,14 @@ func (st stain) platelets(c *canvas, d dice, home point, radius float64) {
 			continue
 		}
 		s := n * d.in(.018, .035)
-		c.fill(placed(p.x, p.y, s, s, 0), rounds(0, 0, blob(d, .2)), func(u, v float64) (rgb, float64) {
-			return mix(st.fine, st.chromatin, .7*st.grain.at(3*u+p.x, 3*v)), .85
-		})
+		st.platelet(c, d, p, s)
 	}
+}
+
+func (st stain) platelet(c *canvas, d dice, at point, size float64) {
+	c.fill(placed(at.x, at.y, size, size, 0), rounds(0, 0, blob(d, .2)), func(u, v float64) (rgb, float64) {
+		return mix(st.fine, st.chromatin, .7*st.grain.at(3*u+at.x, 3*v)), .85
+	})
 }
 
 // precipitate is dye that fell out: dark specks that belong to no cell.

@@ -6,7 +6,8 @@ import "math"
 var leukocytes = []string{"basophil", "eosinophil", "lymphocyte", "monocyte", "neutrophil"}
 
 // whiteCell draws a leukocyte: body, nucleus and granules after its class.
-// Coordinates: the cell's body has about radius 1.
+// Coordinates: the cell's body has about radius 1. The nucleus is the second
+// part of the cell; granules belong to what they lie on.
 func (st stain) whiteCell(c *canvas, d dice, class string, at point, radius float64) {
 	p := placed(at.x, at.y, radius*d.in(.9, 1.1), radius, d.in(0, 2*math.Pi))
 	body := rounds(0, 0, blob(d, .04))
@@ -52,6 +53,7 @@ func scaled(r func(float64) float64, k float64) func(float64) float64 {
 // nucleus fills a shape with chromatin; loose is the share of pale clumps.
 func (st stain) nucleus(c *canvas, d dice, p pose, shape path, loose float64) {
 	f, shift := d.in(4, 7), d.in(0, 100)
+	c.part(1)
 	c.fill(p, shape, func(u, v float64) (rgb, float64) {
 		k := smooth(.4, .75, st.texture.rough(f*u+shift, f*v-shift))
 		return mix(st.chromatin, st.strand, k*loose).times(2 - st.depth), .95
@@ -94,10 +96,12 @@ func kidney(d dice) path {
 
 // granules strews dots over the body.
 func (st stain) granules(c *canvas, d dice, p pose, n int, size float64, colour rgb, alpha float64) {
-	for range n {
-		a, r := d.in(0, 2*math.Pi), .92*math.Sqrt(d.Float64())
-		s := size * d.in(.7, 1.3)
-		tone := colour.times(d.in(.85, 1.15))
-		c.fill(p, ellipse(r*math.Cos(a), r*math.Sin(a), s, s), glaze(tone, alpha))
-	}
+	c.veiled(func() {
+		for range n {
+			a, r := d.in(0, 2*math.Pi), .92*math.Sqrt(d.Float64())
+			s := size * d.in(.7, 1.3)
+			tone := colour.times(d.in(.85, 1.15))
+			c.fill(p, ellipse(r*math.Cos(a), r*math.Sin(a), s, s), glaze(tone, alpha))
+		}
+	})
 }
