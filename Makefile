@@ -1,4 +1,4 @@
-# vislora. Targets: setup build demo test test-all test-nocgo race lint fuzz bench conformance matrix fmt generate env clean
+# vislora. Targets: setup build demo demo-detect demo-segment test test-all test-nocgo race lint fuzz bench conformance matrix fmt generate env clean
 #
 # Every target makes the machine ready first (scripts/setup.sh, which does
 # nothing when all is there) and builds with what is there: oneDNN and OpenCV
@@ -7,7 +7,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: setup ready build demo test test-all test-nocgo vet race lint fuzz bench fmt fmt-check generate env clean
+.PHONY: setup ready build demo demo-detect demo-segment test test-all test-nocgo vet race lint fuzz bench fmt fmt-check generate env clean
 
 FUZZTIME ?= 30s
 # The release that understands Go 1.26.
@@ -36,6 +36,13 @@ build: ready
 # Fine-tunes, validates, predicts, exports and verifies the samples.
 demo: build
 	@scripts/demo.sh
+
+# The same for boxes, and for classes of pixels.
+demo-detect: build
+	@scripts/demo_detect.sh
+
+demo-segment: build
+	@scripts/demo_segment.sh
 
 # What every change must pass: both builds, under 12 minutes on 2 cores.
 test: ready fmt-check vet

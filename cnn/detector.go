@@ -8,13 +8,16 @@ import (
 	"github.com/vislora/vislora/vision/build"
 )
 
-// detector recognises a detection head without anchors by the nodes that its
-// exporters write, nil if there is none.
+// detector recognises a detection head: by the nodes that its exporters write, or
+// by what the file computes of its predictions. nil if there is none.
 func (n *network) detector() *build.Detector {
 	if d := n.yolox(); d != nil {
 		return d
 	}
-	return n.gfl()
+	if d := n.gfl(); d != nil {
+		return d
+	}
+	return n.decoded()
 }
 
 // yolox finds YOLOX's head: on every level a concatenation of four box
@@ -40,9 +43,11 @@ func (n *network) yolox() *build.Detector {
 }
 
 // gfl finds NanoDet's head: one convolution per level, split into the classes,
-// which go through a sigmoid, and 4·bins distances.
+// which go through a sigmoid, and 4·bins distances. The file does not decode
+// them. NanoDet measures from the cell's centre, NanoDet-Plus, which alone has a
+// fourth level, from its corner.
 func (n *network) gfl() *build.Detector {
-	d := &build.Detector{Kind: build.DetectGFL}
+	d := &build.Detector{Kind: build.DetectGFL, At: .5}
 	for _, node := range n.flow.Graph.Nodes {
 		if node.Op != "Split" || len(node.Outputs) != 2 {
 			continue
@@ -50,7 +55,7 @@ func (n *network) gfl() *build.Detector {
 		both := n.predicts(node.In(0))
 		cls, box := n.flow.Dims(node.Outputs[0]), n.flow.Dims(node.Outputs[1])
 		next := n.flow.Only(node.Outputs[0])
-		if both == nil || len(cls) != 4 || len(box) != 4 || box[1]%4 != 0 || box[1] < 8 || next == nil || next.Op != "Sigmoid" ||
+		if both == nil || both.Node.In(3) != "" || both.Node.In(4) != "" || len(cls) != 4 || len(box) != 4 || box[1]%4 != 0 || box[1] < 8 || next == nil || next.Op != "Sigmoid" ||
 			d.Classes != 0 && cls[1] != d.Classes || d.Bins != 0 && box[1] != 4*d.Bins {
 			continue
 		}
@@ -59,6 +64,9 @@ func (n *network) gfl() *build.Detector {
 		l.Class, l.Box = node.Outputs[0], node.Outputs[1]
 		l.Layers = []string{both.Path}
 		d.Levels = append(d.Levels, l)
+	}
+	if len(d.Levels) == 4 {
+		d.At = 0
 	}
 	return finish(d)
 }

@@ -17,6 +17,16 @@
 // least two of the fused maps go to heads (FPN, PAN), these are offered too, as
 // "neck": for each resolution the last fusion with the block that follows it.
 //
+// # Detection heads
+//
+// A head whose file hands out raw predictions (YOLOX, NanoDet) is known by the
+// nodes around the convolutions that predict. Where the file makes boxes of them
+// itself, what it does is tried out instead: the part behind the predictions is
+// run on random numbers and has to give what the decoding of a known kind gives
+// (YOLOv8 and YOLOv6 with distributions, YOLOv5 and YOLOv7 with anchors, which
+// are read off the same way). So a head that is recognised is decoded as its
+// file does it, and a head that computes something else is not recognised.
+//
 // # Names
 //
 // A layer keeps the module path that the file carries (rules: package

@@ -285,11 +285,16 @@ func (n *network) allPass(from, gate *ir.Node) bool {
 	return free
 }
 
-// layerBehind reports whether a layer depends on a node.
+// layerBehind reports whether another layer that reads a map of the picture's
+// shape depends on a node. What a file computes of predictions has layers too
+// (the mean of a distribution, as a convolution), but no such maps.
 func (n *network) layerBehind(from *ir.Node) bool {
 	found := false
 	n.walk(from, func(node *ir.Node) bool {
-		found = found || n.byNode[node] != nil
+		if l := n.byNode[node]; l != nil && node != from {
+			d := n.flow.Dims(l.X)
+			found = found || len(d) == 4 && d[2]*n.image[1] == d[3]*n.image[0]
+		}
 		return !found
 	})
 	return found

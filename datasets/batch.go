@@ -18,11 +18,16 @@ type Batch struct {
 	// without an object have the class −1. The room is for as many pictures as
 	// a batch has.
 	Boxes []float32
+	// Mask is the class of every pixel, (N, H, W), when the loader has Masks:
+	// [transform.Void] where none is known. The room is for as many pictures as
+	// a batch has.
+	Mask []uint8
 	// Epoch and Step say which batch it is; Step counts from 0.
 	Epoch, Step int
 
 	classes int
 	objects int // M
+	plane   int // pixels of one mask, 0 without masks
 	failed  []bool
 	pending int
 	done    chan struct{}
@@ -64,6 +69,7 @@ func (b *Batch) compact(size int) {
 			copy(b.X[to*size:][:size], b.X[i*size:][:size])
 			copy(b.Targets[to*b.classes:][:b.classes], b.Targets[i*b.classes:][:b.classes])
 			copy(b.boxes(to), b.boxes(i))
+			copy(b.mask(to), b.mask(i))
 			b.Labels[to], b.Keys[to] = b.Labels[i], b.Keys[i]
 		}
 		to++

@@ -107,7 +107,7 @@ func (w *worker) fill(j job, s *Sample) (err error) {
 	x := j.batch.X[j.slot*l.size:][:l.size:l.size]
 	k := transform.Key{Seed: l.c.Seed, Epoch: w.e.epoch, Image: s.Index, Repeat: j.repeat}
 	if w.scenes != nil {
-		return w.scene(transform.SceneSlot{X: x, Boxes: j.batch.boxes(j.slot)}, transform.Scene{Image: src, Objects: s.Objects}, k)
+		return w.scene(j.batch, j.slot, x, s, src, k)
 	}
 	return w.pictures.Apply(x, src, k)
 }

@@ -18,8 +18,12 @@ type LoaderConfig struct {
 	Pipeline *transform.Pipeline
 	Scenes   *transform.ScenePipeline
 	// MaxObjects is the number of boxes that a picture has room for, with
-	// Scenes. Of more the largest are kept; see [Loader.Overflow].
+	// Scenes. Of more the largest are kept; see [Loader.Overflow]. With Masks it
+	// may be 0: no boxes are delivered.
 	MaxObjects int
+	// Masks, with Scenes, reads the class of every pixel of a sample, (H, W); it
+	// is called by several goroutines, and nobody writes to what it returns.
+	Masks func(Sample) ([]uint8, error)
 	// Batch is the number of pictures in a batch.
 	Batch int
 	// Classes is the number of classes when targets are wanted, as for
@@ -77,11 +81,7 @@ func NewLoader(c LoaderConfig) (*Loader, error) {
 	l := &Loader{c: c, size: size, known: map[string]bool{}}
 	if len(c.Buffers) == 0 {
 		for range 3 {
-			b := NewBatch(c.Batch, l.size, c.Classes)
-			if c.Scenes != nil {
-				b = NewSceneBatch(c.Batch, l.size, c.MaxObjects)
-			}
-			l.c.Buffers = append(l.c.Buffers, b)
+			l.c.Buffers = append(l.c.Buffers, c.newBatch(l.size))
 		}
 	}
 	for i, b := range l.c.Buffers {
@@ -90,6 +90,9 @@ func NewLoader(c LoaderConfig) (*Loader, error) {
 		}
 		if c.Scenes != nil && b.objects != c.MaxObjects {
 			return nil, fmt.Errorf("load images: buffer %d has room for %d objects of an image, not for %d", i, b.objects, c.MaxObjects)
+		}
+		if want := c.plane(l.size); b.plane != want || len(b.Mask) < c.Batch*want {
+			return nil, fmt.Errorf("load images: buffer %d has room for masks of %d pixels, a picture has %d", i, b.plane, want)
 		}
 	}
 	return l, nil

@@ -12,8 +12,10 @@ import (
 // FileInfo is what a look at an image file tells without decoding it.
 type FileInfo struct {
 	W, H int
-	Hash [sha256.Size]byte
-	Err  error
+	// Orientation is EXIF's, 1 (upright) to 8; W and H are after it.
+	Orientation int
+	Hash        [sha256.Size]byte
+	Err         error
 }
 
 // Scan reads files on several goroutines (all processors when workers is 0):
@@ -46,5 +48,5 @@ func inspect(path string) (f FileInfo) {
 		return FileInfo{Err: err}
 	}
 	h, err := cv.ReadHeader(data)
-	return FileInfo{W: h.W, H: h.H, Hash: sha256.Sum256(data), Err: err}
+	return FileInfo{W: h.W, H: h.H, Orientation: h.Orientation, Hash: sha256.Sum256(data), Err: err}
 }

@@ -20,3 +20,26 @@ func (b *Batch) boxes(i int) []float32 {
 	n := 5 * b.objects
 	return b.Boxes[i*n:][:n:n]
 }
+
+// NewMaskBatch is [NewSceneBatch] with the classes of the pixels; objects may
+// be 0.
+func NewMaskBatch(n, size, objects int) *Batch {
+	return MaskBatchOver(make([]float32, n*size), make([]float32, n*objects*5), make([]uint8, n*size/3), n)
+}
+
+// MaskBatchOver is [NewMaskBatch] over memory that belongs to the caller: boxes
+// is (n, M, 5) or empty, mask is (n, H, W).
+func MaskBatchOver(x, boxes []float32, mask []uint8, n int) *Batch {
+	b := SceneBatchOver(x, boxes, n)
+	b.plane = len(mask) / n
+	b.Mask = mask[:n*b.plane]
+	return b
+}
+
+// mask are the classes of picture i, nil when the batch has none.
+func (b *Batch) mask(i int) []uint8 {
+	if b.plane == 0 {
+		return nil
+	}
+	return b.Mask[i*b.plane:][:b.plane:b.plane]
+}

@@ -3,6 +3,7 @@ package datasets
 import (
 	"fmt"
 
+	"github.com/vislora/vislora/vision"
 	"github.com/vislora/vislora/vision/transform"
 )
 
@@ -14,16 +15,39 @@ func (c *LoaderConfig) input() (int, error) {
 	switch {
 	case c.Scenes == nil && c.Pipeline == nil:
 		return 0, fmt.Errorf("load images: there is no pipeline")
+	case c.Scenes == nil && c.Masks != nil:
+		return 0, fmt.Errorf("load images: masks move with the pixels of Scenes alone, not with those of Pipeline")
 	case c.Scenes == nil:
 		return c.Pipeline.Len(), nil
 	case c.Pipeline != nil:
 		return 0, fmt.Errorf("load images: there are two pipelines: use Pipeline for labels or Scenes for boxes")
 	case c.Classes > 0:
 		return 0, fmt.Errorf("load images: targets of %d classes are for labels, not for boxes", c.Classes)
+	case c.MaxObjects == 0 && c.Masks != nil:
 	case c.MaxObjects < 1 || c.MaxObjects > mostObjects:
 		return 0, fmt.Errorf("load images: there is room for %d objects in a picture: use 1 to %d", c.MaxObjects, mostObjects)
 	}
 	return c.Scenes.Len(), nil
+}
+
+// plane is the number of pixels of a mask of inputs of size values, 0 without
+// masks.
+func (c *LoaderConfig) plane(size int) int {
+	if c.Masks == nil {
+		return 0
+	}
+	return size / 3
+}
+
+// newBatch has room for what is delivered.
+func (c *LoaderConfig) newBatch(size int) *Batch {
+	switch {
+	case c.Masks != nil:
+		return NewMaskBatch(c.Batch, size, c.MaxObjects)
+	case c.Scenes != nil:
+		return NewSceneBatch(c.Batch, size, c.MaxObjects)
+	}
+	return NewBatch(c.Batch, size, c.Classes)
 }
 
 // SetScenes changes the pipeline from the next [Loader.Epoch] on, as for the
@@ -44,10 +68,15 @@ func (l *Loader) Overflow() int {
 	return l.overflow
 }
 
-// scene fills one slot with a picture and its boxes.
-func (w *worker) scene(to transform.SceneSlot, s transform.Scene, k transform.Key) error {
+// scene fills one slot with a picture, its boxes and its mask.
+func (w *worker) scene(b *Batch, slot int, x []float32, s *Sample, src *vision.Image, k transform.Key) error {
 	l := w.e.l
-	left, err := w.scenes.Apply(to, s, k, transform.Others{N: len(l.c.Samples), Fetch: w.fetch})
+	scene, err := w.annotated(s, src)
+	if err != nil {
+		return err
+	}
+	to := transform.SceneSlot{X: x, Boxes: b.boxes(slot), Mask: b.mask(slot)}
+	left, err := w.scenes.Apply(to, scene, k, transform.Others{N: len(l.c.Samples), Fetch: w.fetch})
 	if err == nil && left > 0 {
 		l.mu.Lock()
 		l.overflow += left
@@ -61,9 +90,45 @@ func (w *worker) scene(to transform.SceneSlot, s transform.Scene, k transform.Ke
 func (w *worker) fetch(i int) (transform.Scene, error) {
 	s := &w.e.l.c.Samples[i]
 	im, err := w.read(s, &w.other)
-	if err != nil {
-		w.e.l.name(s, err)
-		return transform.Scene{}, err
+	if err == nil {
+		var scene transform.Scene
+		if scene, err = w.annotated(s, im); err == nil {
+			return scene, nil
+		}
 	}
-	return transform.Scene{Image: im, Objects: s.Objects}, nil
+	w.e.l.name(s, err)
+	return transform.Scene{}, err
+}
+
+// annotated adds to an image what is known about it and delivered.
+func (w *worker) annotated(s *Sample, im *vision.Image) (scene transform.Scene, err error) {
+	defer recovered(s, &err)
+	scene.Image = im
+	if w.e.l.c.MaxObjects > 0 {
+		scene.Objects = s.Objects
+	}
+	if w.e.l.c.Masks == nil {
+		return scene, nil
+	}
+	pix, err := w.mask(s)
+	if err == nil && len(pix) != im.W*im.H {
+		err = fmt.Errorf("read mask of %s: it has %d pixels, the image %d×%d", s.Name, len(pix), im.W, im.H)
+	}
+	scene.Mask = &transform.Mask{W: im.W, H: im.H, Pix: pix}
+	return scene, err
+}
+
+// mask is the mask of a sample, from the cache or read.
+func (w *worker) mask(s *Sample) ([]uint8, error) {
+	c := w.e.l.c.Cache
+	if c != nil {
+		if kept := c.mask(s); kept != nil {
+			return kept, nil
+		}
+	}
+	pix, err := w.e.l.c.Masks(*s)
+	if err == nil && c != nil {
+		c.putMask(s, pix)
+	}
+	return pix, err
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/vislora/vislora/vision/engine"
 )
 
-var predictVerb = verb{"predict", "classify images or find objects, and draw the answers", []string{
+var predictVerb = verb{"predict", "classify images, find objects or classify pixels, and draw the answers", []string{
 	"vislora predict --weights runs/classify/train --source new_photos/",
 	"vislora predict --weights runs/detect/train --source new_photos/ --conf 0.4 --save-txt",
 	"vislora predict --weights squeezenet.onnx --source 'photos/*.jpg' --names imagenet.txt --preset caffe",
@@ -35,6 +35,10 @@ func runPredict(ctx context.Context, e *env, args []string) error {
 		c.Only = strings.Split(s, ",")
 		return nil
 	})
+	e.fs.IntVar(&c.Tile, "tile", 0, "run pictures larger than so many pixels in overlapping tiles (classes of pixels); 0 = shrink them")
+	e.fs.BoolVar(&c.Flip, "flip", false, "average with the mirrored picture (classes of pixels)")
+	e.fs.IntVar(&c.MinArea, "min-area", 0, "remove regions of fewer pixels (classes of pixels)")
+	e.fs.Float64Var(&c.PixelSize, "pixel-size", 0, "side of a pixel in `mm`, for areas in mm² (classes of pixels)")
 	e.fs.BoolVar(&c.SaveTxt, "save-txt", false, "boxes as YOLO labels in labels/")
 	e.fs.BoolVar(&c.SaveConf, "save-conf", false, "the score behind each YOLO label")
 	e.fs.BoolVar(&c.SaveCrop, "save-crop", false, "every box as a picture in crops/<class>/")

@@ -123,7 +123,7 @@ func earlyFlag(args []string, name string) string {
 
 // help is the usage text of settings, by YAML key.
 var help = map[string]string{
-	"task": "classify or detect", "model": "the backbone: an ONNX `file`", "data": "image `folder` or annotation file (see docs/format)", "mode": "lora, linear-probe or full",
+	"task": "classify, detect or segment", "model": "the backbone: an ONNX `file`", "data": "image `folder` or annotation file (see docs/format)", "mode": "lora, linear-probe or full",
 	"epochs": "passes over the data", "batch": "images per step", "accumulate": "steps per update", "imgsz": "input size in pixels; 0 = the model's",
 	"optimizer": "adamw or sgd", "lr0": "peak learning rate; 0 = 1e-3 lora (2e-3 on a CNN), 1e-4 full, 1e-2 linear-probe", "lrf": "share of lr0 left at the end", "cos_lr": "cosine schedule (else linear)",
 	"warmup": "share of the steps", "weight_decay": "decoupled weight decay", "momentum": "of sgd", "clip_norm": "clip the gradient's norm; 0 = off",
@@ -137,6 +137,7 @@ var help = map[string]string{
 	"mosaic": "probability of four pictures in one (detection)", "close_mosaic": "last epochs without mosaics", "degrees": "rotation, ± degrees (detection)", "translate": "± share of the picture (detection)",
 	"scene_scale": "± share (detection)", "shear": "± degrees (detection)", "fliplr": "probability (detection)", "flipud": "probability (detection)",
 	"hsv_h": "± turns (detection)", "hsv_s": "± share (detection)", "hsv_v": "± share (detection)",
+	"dice": "weight of the Dice loss (segmentation)", "focal": "γ of the focal loss (segmentation)", "boundary": "how much more pixels at borders weigh (segmentation); 10 in U-Net",
 	"scale": "RandomResizedCrop area", "ratio": "RandomResizedCrop aspect", "hflip": "probability", "vflip": "probability", "rotation": "degrees", "brightness": "jitter", "contrast": "jitter",
 	"saturation": "jitter", "hue": "jitter", "rand_augment": "operations per image", "rand_augment_magnitude": "0 to 30", "erasing": "probability",
 }

@@ -128,8 +128,11 @@ func TestTagsStayInsideAndApart(t *testing.T) {
 	if placed < 1500 {
 		t.Errorf("only %d tags were placed", placed)
 	}
+	if got := abridged("Arla-Standard-Milk-Lactose-Free-1L", 100, 14); textWidth(got, 14) > 100 || !strings.HasPrefix(got, "Arla-") || !strings.HasSuffix(got, "-1L") {
+		t.Error(got)
+	}
 	b := Box{Name: "cat", Score: .874}
-	if got := strings.Join(b.labels(), "|"); got != "cat 0.87|0.87" {
+	if got := strings.Join(b.labels(200, 14), "|"); got != "cat 0.87|0.87" {
 		t.Error(got)
 	}
 }

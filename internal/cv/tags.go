@@ -23,8 +23,9 @@ func placeTags(boxes []Box, frames []image.Rectangle, picture image.Rectangle, h
 		if frames[i].Empty() {
 			continue
 		}
-		for _, text := range boxes[i].labels() {
-			text = shorten(text, picture.Dx()-2*tagMargin(height), height)
+		// Long names must not hide the picture.
+		room := min(max(frames[i].Dx(), picture.Dx()*2/5), picture.Dx()) - 2*tagMargin(height)
+		for _, text := range boxes[i].labels(room, height) {
 			size := image.Pt(textWidth(text, height)+2*tagMargin(height), height+2)
 			if at, ok := freePlace(frames[i], size, picture, out); ok {
 				out = append(out, tag{i, text, at})
@@ -35,18 +36,18 @@ func placeTags(boxes []Box, frames []image.Rectangle, picture image.Rectangle, h
 	return out
 }
 
-// labels are what the tag may say, the fullest first.
-func (b *Box) labels() []string {
+// labels are what the tag may say in so many pixels, the fullest first.
+func (b *Box) labels(width, height int) []string {
 	score := fmt.Sprintf("%.2f", b.Score)
 	switch {
 	case b.Score == 0 && b.Name == "":
 		return nil
 	case b.Score == 0:
-		return []string{b.Name}
+		return []string{abridged(b.Name, width, height)}
 	case b.Name == "":
 		return []string{score}
 	}
-	return []string{b.Name + " " + score, score}
+	return []string{abridged(b.Name, width-textWidth(" "+score, height), height) + " " + score, score}
 }
 
 // freePlace is the first place at a frame where a tag of a size lies in the
@@ -66,4 +67,20 @@ func freePlace(frame image.Rectangle, size image.Point, picture image.Rectangle,
 		}
 	}
 	return image.Rectangle{}, false
+}
+
+// abridged cuts a name in its middle until it fits: class names often differ at
+// the end only.
+func abridged(name string, width, height int) string {
+	r := []rune(name)
+	for n := len(r); n > 1; n-- {
+		s := name
+		if n < len(r) {
+			s = string(r[:(n+1)/2]) + "…" + string(r[len(r)-n/2:])
+		}
+		if textWidth(s, height) <= width {
+			return s
+		}
+	}
+	return string(r[:min(1, len(r))])
 }

@@ -111,14 +111,23 @@ const (
 	// DetectGFL: classes, and a distribution over the distance of each side
 	// (arXiv:2006.04388), as NanoDet has it.
 	DetectGFL = "gfl"
+	// DetectYOLOv8: as GFL, in a file that also decodes the boxes (Ultralytics'
+	// YOLOv8 and later, YOLOv6).
+	DetectYOLOv8 = "yolov8"
+	// DetectYOLOv5: boxes relative to anchors, objectness and classes in one map,
+	// in a file that also decodes them (YOLOv5, YOLOv7).
+	DetectYOLOv5 = "yolov5"
 )
 
-// Detector is a recognised detection head without anchors.
+// Detector is a recognised detection head.
 type Detector struct {
 	Kind    string
 	Classes int
-	// Bins is the number of distances a side's distribution covers (GFL).
+	// Bins is the number of distances that a side's distribution covers, 0 for
+	// heads without distributions. At is where in its cell the point lies that
+	// distances are measured from: 0.5 for its centre, 0 for its top left corner.
 	Bins int
+	At   float64
 	// Levels are the maps that are predicted on, finest first.
 	Levels []DetectorLevel
 }
@@ -128,12 +137,19 @@ type Detector struct {
 type DetectorLevel struct {
 	H, W, Stride int
 	// Box, Object and Class are raw predictions: 4 (or 4·Bins), 1 and Classes
-	// channels, Class and Object logits. Object is "" where there is none; with
-	// GFL one convolution may make both Class and Box.
+	// channels, Class and Object logits. Object is "" where there is none. With
+	// Anchors, Class holds everything, one anchor after the other: box, object,
+	// classes; Box and Object are "".
 	Box, Object, Class string
+	// Anchors are the widths and heights, in pixels, that boxes are relative to.
+	Anchors [][2]float64
 	// ClassInput is what the convolution of Class reads, with ClassChannels.
 	ClassInput    string
 	ClassChannels int
-	// Layers are the paths of the convolutions that predict.
+	// Layers are the paths of the convolutions that predict, that of Class last.
 	Layers []string
 }
+
+// Joint reports whether one convolution makes both classes and boxes, the
+// channels of the classes first.
+func (l DetectorLevel) Joint() bool { return len(l.Layers) == 1 }

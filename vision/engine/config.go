@@ -39,7 +39,7 @@ type PreprocessOptions struct {
 // means its default; [TrainConfig.Validate] reports all problems at once. The
 // resolved set is written as args.yaml.
 type TrainConfig struct {
-	Task  string `yaml:"task"`  // classify (default) or detect
+	Task  string `yaml:"task"`  // classify (default), detect or segment
 	Model string `yaml:"model"` // ONNX file
 	Data  string `yaml:"data"`  // folder or file, see docs/format
 	Names string `yaml:"names"` // class names of the model, where it carries none
@@ -72,8 +72,13 @@ type TrainConfig struct {
 	// CloseMosaic epochs.
 	Scene       transform.SceneAugment `yaml:"scene"`
 	CloseMosaic int                    `yaml:"close_mosaic"` // default 5
-	MixUp       float64                `yaml:"mixup"`
-	CutMix      float64                `yaml:"cutmix"`
+	// Dice, Focal and Boundary are those of the loss of segmentation: see
+	// loss.SegmentConfig.
+	Dice     float64 `yaml:"dice"` // default 1
+	Focal    float64 `yaml:"focal"`
+	Boundary float64 `yaml:"boundary"`
+	MixUp    float64 `yaml:"mixup"`
+	CutMix   float64 `yaml:"cutmix"`
 
 	Seed     uint64  `yaml:"seed"`
 	Threads  int     `yaml:"threads"` // default: one per processor
@@ -109,7 +114,7 @@ type Progress struct {
 // DefaultTrainConfig holds the defaults.
 func DefaultTrainConfig() TrainConfig {
 	return TrainConfig{Task: string(vision.Classify), Mode: ModeLoRA, Epochs: 20, Batch: 16, Accumulate: 1, Optimizer: "adamw", CosLR: true, Warmup: 0.1,
-		WeightDecay: 0.01, Momentum: 0.9, LoRAPlus: 1, Augment: true, Aug: transform.DefaultAugment(), Scene: transform.DefaultSceneAugment(), CloseMosaic: 5, Fraction: 1, ValShare: 0.2, Name: "train", LoRA: lora.DefaultConfig()}
+		WeightDecay: 0.01, Momentum: 0.9, LoRAPlus: 1, Augment: true, Aug: transform.DefaultAugment(), Scene: transform.DefaultSceneAugment(), CloseMosaic: 5, Dice: 1, Fraction: 1, ValShare: 0.2, Name: "train", LoRA: lora.DefaultConfig()}
 }
 
 // DefaultLR is the default peak of the learning rate. Low-rank updates of
@@ -132,8 +137,8 @@ func DefaultLR(mode, family string) float64 {
 func (c *TrainConfig) Validate() error {
 	var errs []error
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
-	if t := vision.Task(c.Task); t != vision.Classify && t != vision.Detect {
-		bad("task %q: this build trains classify and detect", c.Task)
+	if t := vision.Task(c.Task); t != vision.Classify && t != vision.Detect && t != vision.Segment {
+		bad("task %q: this build trains classify, detect and segment", c.Task)
 	}
 	if c.Model == "" {
 		bad("no model given: use --model FILE.onnx")
@@ -179,6 +184,9 @@ func (c *TrainConfig) Validate() error {
 	oneOf("sampler", c.Sampler, "", "balanced")
 	oneOf("cache", c.Cache, "", "ram")
 	between("close_mosaic", float64(c.CloseMosaic), 0, 1e6)
+	between("dice", c.Dice, 0, 1e3)
+	between("focal", c.Focal, 0, 10)
+	between("boundary", c.Boundary, 0, 1e3)
 	errs = append(errs, c.Aug.Validate(), c.Scene.Validate())
 	if c.Mode == ModeLoRA && c.LoRA != nil && !c.LoRA.TargetModules.IsZero() {
 		if err := c.LoRA.Validate(); err != nil {

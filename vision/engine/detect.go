@@ -142,7 +142,11 @@ func (n *Network) detectTrainer(objects int) maker {
 		}
 		c = &circuit{Graph: g, outputs: nil}
 		c.targets = g.Input("boxes", buffer.F32, false, batch, objects, 5)
-		c.loss = loss.Detect(g.Graph, raw, c.targets, loss.DetectConfig{Levels: levels})
+		if d := n.ownDetector(); d != nil && d.Bins > 0 {
+			c.loss = loss.DetectGFL(g.Graph, raw, c.targets, loss.GFLConfig{Levels: levels, Bins: d.Bins, At: d.At})
+		} else {
+			c.loss = loss.Detect(g.Graph, raw, c.targets, loss.DetectConfig{Levels: levels})
+		}
 		return c, c.differentiate(n.Net.Trainable())
 	}
 }
@@ -177,12 +181,13 @@ func (j *detect) validate(ctx context.Context, r *run, samples []datasets.Sample
 	return nil
 }
 
-// openFor opens a model for a task. A backbone that gets a new detection head
-// is planned for larger pictures than it classified: objects are small.
+// openFor opens a model for a task. A backbone that gets a new head on its maps
+// is planned for larger pictures than it classified: objects and borders are
+// small.
 func openFor(t vision.Task, path string, size int, full bool) (*Network, error) {
 	o := NetworkOptions{Height: size, Width: size, KeepBatchNorm: full}
 	n, err := OpenNetwork(path, o)
-	if err != nil || size != 0 || t == vision.Classify || n.Annotation.Detector != nil {
+	if err != nil || size != 0 || t == vision.Classify || n.Annotation.Detector != nil || t == vision.Segment && n.Annotation.Segmenter != nil {
 		return n, err
 	}
 	want := 416
@@ -195,7 +200,7 @@ func openFor(t vision.Task, path string, size int, full bool) (*Network, error) 
 	n.Close()
 	o.Height, o.Width = want, want
 	if n, err = OpenNetwork(path, o); err != nil {
-		return nil, fmt.Errorf("%w (at %d×%d pixels, vislora's choice for finding objects: --imgsz chooses another size)", err, want, want)
+		return nil, fmt.Errorf("%w (at %d×%d pixels, vislora's choice for this task: --imgsz chooses another size)", err, want, want)
 	}
 	return n, nil
 }
@@ -206,7 +211,7 @@ func openFor(t vision.Task, path string, size int, full bool) (*Network, error) 
 func (n *Network) preprocess(t vision.Task, o PreprocessOptions) (vision.Preprocess, string, error) {
 	known := ""
 	if d := n.Annotation.Detector; t == vision.Detect && d != nil && o.Preset == "" && n.Model.Metadata[MetaPreprocess] == "" {
-		known = map[string]string{build.DetectYOLOX: "yolox", build.DetectGFL: "nanodet"}[d.Kind]
+		known = map[string]string{build.DetectYOLOX: "yolox", build.DetectGFL: "nanodet", build.DetectYOLOv8: "yolo", build.DetectYOLOv5: "yolo"}[d.Kind]
 		o.Preset = known
 	}
 	p, source, err := resolvePreprocess(n.Model, o, n.Height, n.Width)

@@ -35,27 +35,29 @@ type found struct {
 
 // boxReader turns raw outputs into boxes in pixels of the original image.
 type boxReader struct {
-	kind   string
-	bins   int
+	own    *build.Detector // nil: a new head
 	decode head.Decode
 	nms    head.NMS
 	pre    vision.Preprocess
 }
 
 func (n *Network) boxReader(levels []head.Level, pre vision.Preprocess, t thresholds) boxReader {
-	b := boxReader{kind: build.DetectYOLOX, pre: pre, decode: head.Decode{Classes: n.Head.Classes, Levels: levels, Conf: t.Conf, Sigmoid: true}, nms: head.NMS{IoU: t.IoU, Max: t.Max, Agnostic: t.Agnostic}}
-	if d := n.Annotation.Detector; n.Head.Detect.Kind == kindOwn && d != nil {
-		b.kind, b.bins = d.Kind, d.Bins
-	}
-	return b
+	return boxReader{own: n.ownDetector(), pre: pre, decode: head.Decode{Classes: n.Head.Classes, Levels: levels, Conf: t.Conf, Sigmoid: true}, nms: head.NMS{IoU: t.IoU, Max: t.Max, Agnostic: t.Agnostic}}
 }
 
 // read decodes the output for one image of w×h pixels.
 func (b *boxReader) read(raw []float32, w, h int) []vision.Detection {
 	var d []vision.Detection
-	if b.kind == build.DetectGFL {
-		d = b.decode.GFL(raw, b.bins, .5)
-	} else {
+	switch {
+	case b.own != nil && b.own.Bins > 0:
+		d = b.decode.GFL(raw, b.own.Bins, b.own.At)
+	case b.own != nil && b.own.Kind == build.DetectYOLOv5:
+		var anchors [][][2]float64
+		for _, l := range b.own.Levels {
+			anchors = append(anchors, l.Anchors)
+		}
+		d = b.decode.YOLOv5(raw, anchors)
+	default:
 		d = b.decode.YOLOX(raw)
 	}
 	return transform.Place(b.pre, w, h).ToImages(b.nms.Apply(d), w, h)

@@ -67,10 +67,14 @@ func (d *DetectHead) modules(n *Network) (p pyramid, h module, err error) {
 			return nil, nil, fmt.Errorf("%s has no detection head of its own", n.Model.Path)
 		}
 		var channels []int
+		box := 0
 		for _, l := range det.Levels {
 			channels = append(channels, l.ClassChannels)
+			if l.Joint() {
+				box = 4 * det.Bins
+			}
 		}
-		return nil, head.NewClasses(k, channels), nil
+		return nil, head.NewPredictions(k, box, channels), nil
 	case kindNeck:
 		return nil, head.NewDetect(head.DetectConfig{Classes: k, Channels: d.Channels, Width: d.Width, Depthwise: d.Depthwise}), nil
 	case kindMaps:
@@ -84,11 +88,24 @@ func (d *DetectHead) modules(n *Network) (p pyramid, h module, err error) {
 	return p, head.NewDetect(head.DetectConfig{Classes: k, Channels: channels, Width: d.Width, Depthwise: d.Depthwise}), nil
 }
 
+// parts are the new modules of the head.
+func (d *DetectHead) parts(n *Network) (out []module, err error) {
+	p, m, err := d.modules(n)
+	if p != nil {
+		out = append(out, p)
+	}
+	if m != nil {
+		out = append(out, m)
+	}
+	return out, err
+}
+
 // headParams lists the parameters of the network's head, with fresh values if
 // seed is not nil.
 func (n *Network) headParams(seed *uint64) ([]head.Param, error) {
 	h := n.Head
-	if h.Detect == nil {
+	d := h.dense()
+	if d == nil {
 		c := head.Classifier{In: h.In, Classes: h.Classes}
 		w, b := make([]float32, c.In*c.Classes), make([]float32, c.Classes)
 		if seed != nil {
@@ -96,21 +113,15 @@ func (n *Network) headParams(seed *uint64) ([]head.Param, error) {
 		}
 		return []head.Param{{Name: head.Weight, Dims: []int{c.Classes, c.In}, Data: w}, {Name: head.Bias, Dims: []int{c.Classes}, Data: b}}, nil
 	}
-	p, m, err := h.Detect.modules(n)
+	parts, err := d.parts(n)
 	if err != nil {
 		return nil, err
 	}
 	var out []head.Param
-	var parts []module
-	if p != nil {
-		parts = append(parts, p)
-	}
-	if m != nil {
-		parts = append(parts, m)
-	}
 	for _, x := range parts {
 		if seed != nil {
 			x.Init(*seed)
+			n.keepBoxes(x)
 		}
 		out = append(out, x.Params()...)
 	}
@@ -118,6 +129,36 @@ func (n *Network) headParams(seed *uint64) ([]head.Param, error) {
 		out[i].Name = n.headName(out[i].Name)
 	}
 	return out, nil
+}
+
+// keepBoxes gives the new layers of a head of its own the rows that make boxes as
+// the replaced layers have them.
+func (n *Network) keepBoxes(m module) {
+	det := n.ownDetector()
+	if det == nil || !det.Levels[0].Joint() {
+		return
+	}
+	params := m.Params()
+	for i, l := range det.Levels {
+		for j, part := range []string{".weight", ".bias"} {
+			p := params[2*i+j]
+			rows := p.Data[len(p.Data)-4*det.Bins*len(p.Data)/p.Dims[0]:]
+			clear(rows)
+			if t := n.Annotation.Graph.Tensors[n.Annotation.Params[l.Layers[0]+part]]; t != nil {
+				old := t.Float32s()
+				copy(rows, old[len(old)-len(rows):])
+			}
+		}
+	}
+}
+
+// ownDetector is the detection head that the model came with, nil when the
+// network's head is another.
+func (n *Network) ownDetector() *build.Detector {
+	if n.Head == nil || n.Head.Detect == nil || n.Head.Detect.Kind != kindOwn {
+		return nil
+	}
+	return n.Annotation.Detector
 }
 
 // headName is a new head's parameter as the network has it: a model that is a
@@ -191,7 +232,7 @@ func (n *Network) NewDetectHead(classes []string, kept bool, seed uint64) error 
 // detectHead chooses the kind of head.
 func (n *Network) detectHead(kept bool) (*DetectHead, error) {
 	a := n.Annotation
-	if a.Detector != nil && a.Detector.Kind == build.DetectYOLOX {
+	if a.Detector != nil && a.Detector.Kind != build.DetectYOLOv5 { // whose anchors no loss here knows
 		return &DetectHead{Kind: kindOwn, NewClasses: !kept}, nil
 	}
 	of := func(kind string) (d DetectHead) {
@@ -203,26 +244,27 @@ func (n *Network) detectHead(kept bool) (*DetectHead, error) {
 		return d
 	}
 	if d := of("neck"); len(d.Values) > 1 {
-		d.Kind, d.Width, d.Depthwise = kindNeck, detectWidth, true
+		d.Kind, d.Width, d.Depthwise = kindNeck, denseWidth, true
 		return &d, nil
 	}
 	if a.Family == "vit" {
 		for _, f := range a.Features {
 			if f.Kind == "tokens" {
-				p := head.NewPyramid(head.PyramidConfig{Channels: f.Channels, Width: detectWidth})
-				return &DetectHead{Kind: kindTokens, Values: []string{f.Value}, Channels: []int{f.Channels}, Strides: p.Strides(f.Stride), Width: detectWidth, Prefix: f.Prefix, Depthwise: true}, nil
+				p := head.NewPyramid(head.PyramidConfig{Channels: f.Channels, Width: denseWidth})
+				return &DetectHead{Kind: kindTokens, Values: []string{f.Value}, Channels: []int{f.Channels}, Strides: p.Strides(f.Stride), Width: denseWidth, Prefix: f.Prefix, Depthwise: true}, nil
 			}
 		}
 	}
 	if d := of("map"); len(d.Values) > 0 {
-		d.Kind, d.Width, d.Depthwise = kindMaps, detectWidth, true
+		d.Kind, d.Width, d.Depthwise = kindMaps, denseWidth, true
 		return &d, nil
 	}
 	return nil, fmt.Errorf("%s: no maps or tokens to put a detection head on (vislora inspect lists what it has)", n.Model.Path)
 }
 
-// detectWidth is the number of channels of a new pyramid and head.
-const detectWidth = 128
+// denseWidth is the number of channels of a new pyramid and of a new head on
+// maps.
+const denseWidth = 128
 
 // String tells people what the head is.
 func (d *DetectHead) String() string {
@@ -240,29 +282,28 @@ func (d *DetectHead) String() string {
 	return fmt.Sprintf("new, on a pyramid over the backbone's maps at strides %v", d.Strides)
 }
 
-// detectValues lists what has to be built for the head.
-func (n *Network) detectValues() []string {
-	d := n.Head.Detect
+// values lists what has to be built for the head.
+func (d *DetectHead) values(n *Network) []string {
 	if d.Kind != kindOwn {
 		return d.Values
 	}
 	var out []string
 	for _, l := range n.Annotation.Detector.Levels {
-		out = append(out, l.Box)
-		if l.Object != "" {
-			out = append(out, l.Object)
+		of := []string{l.Box, l.Object, l.Class}
+		switch {
+		case d.NewClasses && l.Joint():
+			of = []string{l.ClassInput}
+		case d.NewClasses:
+			of[2] = l.ClassInput
 		}
-		if d.NewClasses {
-			out = append(out, l.ClassInput)
-		} else {
-			out = append(out, l.Class)
-		}
+		out = append(out, slices.DeleteFunc(of, func(v string) bool { return v == "" })...)
 	}
 	return out
 }
 
-// raw adds the head to a graph: (N, A, 5+K) for YOLOX's decoding, (N, A,
-// K+4·bins) for GFL's, and the levels that the A cells are of.
+// raw adds the head to a graph: (N, A, 5+K) for YOLOX's decoding and, A then
+// counting anchors, YOLOv5's, (N, A, K+4·bins) for GFL's, and the levels that
+// the cells are of.
 func (n *Network) raw(g *build.Graph) (*ops.Node, []head.Level, error) {
 	d := n.Head.Detect
 	p, m, err := d.modules(n)
@@ -342,17 +383,21 @@ func (n *Network) ownRaw(g *build.Graph, classes module) (*ops.Node, []head.Leve
 			}
 			return add(g.Map(l.Class))
 		}
-		if det.Kind == build.DetectGFL {
-			err = errors.Join(class(), add(g.Map(l.Box)))
-		} else {
+		switch {
+		case det.Kind == build.DetectYOLOX:
 			err = errors.Join(add(g.Map(l.Box)), add(g.Map(l.Object)), class())
+		case l.Anchors != nil || classes != nil && l.Joint():
+			err = class()
+		default:
+			err = errors.Join(class(), add(g.Map(l.Box)))
 		}
 		if err != nil {
 			return nil, nil, err
 		}
 		x := g.Concat(3, parts...)
 		s := ops.Shape(x)
-		cells = append(cells, g.Reshape(x, s[0], s[1]*s[2], s[3]))
+		per := max(1, len(l.Anchors))
+		cells = append(cells, g.Reshape(x, s[0], s[1]*s[2]*per, s[3]/per))
 		levels = append(levels, head.Level{H: s[1], W: s[2], Stride: l.Stride})
 	}
 	return g.Concat(1, cells...), levels, nil

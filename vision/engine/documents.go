@@ -1,11 +1,9 @@
 package engine
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/vislora/vislora/datasets"
 	"github.com/vislora/vislora/internal/cv"
@@ -38,11 +36,9 @@ func (p *pictures) keepTrain(r *run, b *datasets.Batch) {
 	for i := range min(b.N, sheetImages) {
 		im := vision.NewImage(r.pre.Size[1], r.pre.Size[0])
 		transform.Denormalise(im, b.X[i*size:(i+1)*size], r.pre)
-		var lines []string
-		if k := b.Labels[i]; k >= 0 {
-			lines = []string{r.data.Classes[k]}
-		}
-		tiles = append(tiles, report.Tile{Image: im, Lines: lines})
+		t := report.Tile{Image: im}
+		r.job.label(r, b, i, &t)
+		tiles = append(tiles, t)
 	}
 	p.train = append(p.train, tiles)
 }
@@ -50,14 +46,33 @@ func (p *pictures) keepTrain(r *run, b *datasets.Batch) {
 func trainSheet(i int) string { return fmt.Sprintf("train_batch%d.jpg", i) }
 
 // write draws the kept batches, once, after the first epoch.
-func (p *pictures) write(dir string) error {
+func (p *pictures) write(dir string, classes []string) error {
 	for i, tiles := range p.train {
-		if err := report.Sheet(filepath.Join(dir, trainSheet(i)), tiles, 4); err != nil {
+		if err := drawSheet(filepath.Join(dir, trainSheet(i)), tiles, classes); err != nil {
 			return err
 		}
 	}
 	p.train = nil
 	return nil
+}
+
+// drawSheet draws a sheet, with a legend where classes are told by colours.
+func drawSheet(path string, tiles []report.Tile, classes []string) error {
+	for _, t := range tiles {
+		if len(t.Boxes) > 0 || t.Mask != nil {
+			return report.ClassSheet(path, tiles[:min(12, len(tiles))], 3, classes)
+		}
+	}
+	return report.Sheet(path, tiles, 4)
+}
+
+// evenly picks so many of n things, evenly.
+func evenly(n, most int) []int {
+	var out []int
+	for j := range min(most, n) {
+		out = append(out, j*n/min(most, n))
+	}
+	return out
 }
 
 // history is what results.csv and the curves hold.
@@ -71,9 +86,6 @@ func (r *run) history() report.History {
 
 // documents writes the plots, sheets and the report of a finished run.
 func (r *run) documents(v *Validation, stopped string) error {
-	if v.Metrics.Detection != nil {
-		return nil // its figures are in metrics.json and results.csv
-	}
 	c, n := &r.c, r.net
 	out := report.Run{Name: filepath.Base(r.dir), Task: c.Task, Mode: c.Mode, Started: r.started, Seconds: r.at.Seconds, Version: Version, Seed: c.Seed,
 		Model:     report.Model{Path: c.Model, SHA256: r.base.SHA256, Arch: n.Annotation.Arch, Input: fmt.Sprintf("%d×%d, %s", n.Height, n.Width, describePreprocess(r.pre)), InputSource: r.source},
@@ -94,13 +106,12 @@ func (r *run) documents(v *Validation, stopped string) error {
 		}
 		out.Adapter = report.Adapter{Method: method, Rank: n.Adapter.Config.R, Layers: len(n.Plan.Sites), Table: n.Plan.Table()}
 	}
-	out.Evaluations = []report.Evaluation{{Split: v.Metrics.Split, Images: v.Metrics.Images, Resamples: 1000, Classification: v.Metrics.Classification, MultiLabel: v.Metrics.MultiLabel}}
-	draw := report.Drawings{History: out.History, Classification: v.Metrics.Classification, MultiLabel: v.Metrics.MultiLabel, Classes: r.data.Classes, Counts: out.Data.Splits}
-	if v.Metrics.Classification != nil {
-		draw.ROC = report.ROC(v.scores.predictions(r.data.Classes))
-	} else {
-		draw.ROC = report.MultiLabelROC(v.scores.multiLabel(r.data.Classes))
+	draw := report.Drawings{History: out.History, Classes: r.data.Classes, Counts: out.Data.Splits}
+	scored := report.Evaluation{Split: v.Metrics.Split, Images: v.Metrics.Images}
+	if err := r.job.document(r, v, &scored, &draw); err != nil {
+		return err
 	}
+	out.Evaluations, out.Data.Splits = []report.Evaluation{scored}, draw.Counts
 	var err error
 	if out.Pictures, err = report.Plots(r.dir, draw); err != nil {
 		return err
@@ -110,7 +121,7 @@ func (r *run) documents(v *Validation, stopped string) error {
 			out.TrainBatches = append(out.TrainBatches, trainSheet(i))
 		}
 	}
-	if err := r.answers(v, &out); err != nil {
+	if err := r.sheets(v, &out); err != nil {
 		return err
 	}
 	for _, s := range r.data.Skipped {
@@ -122,78 +133,28 @@ func (r *run) documents(v *Validation, stopped string) error {
 	return report.HTML(r.dir, out)
 }
 
-// answers draws validation images with their labels, with the network's
-// answers, and the answers that were most wrong.
-func (r *run) answers(v *Validation, out *report.Run) error {
-	if v.Metrics.Classification == nil {
-		return nil
-	}
-	probs := v.loaded.probabilities(v.scores)
-	k := v.scores.Classes
-	order := make([]int, len(v.scores.Samples))
-	for i := range order {
-		order[i] = i
-	}
-	tile := func(i int, answer bool) (report.Tile, error) {
-		s := v.scores.Samples[i]
-		im, err := cv.DecodeFile(s.Path)
-		if err != nil {
-			return report.Tile{}, err
-		}
-		best := top(probs[i*k : (i+1)*k])
-		good := best == s.Label
-		t := report.Tile{Image: im, Lines: []string{r.data.Classes[s.Label]}}
-		if answer {
-			t.Lines = []string{fmt.Sprintf("%s %.2f", r.data.Classes[best], probs[i*k+best])}
-			if !good {
-				t.Lines = append(t.Lines, "is "+r.data.Classes[s.Label])
-			}
-			t.Good = &good
-		}
-		return t, nil
-	}
-	sheet := func(name string, indices []int, answer bool) error {
-		var tiles []report.Tile
-		for _, i := range indices {
-			t, err := tile(i, answer)
-			if err != nil {
-				return err
-			}
-			tiles = append(tiles, t)
-		}
-		return report.Sheet(filepath.Join(r.dir, name), tiles, 4)
-	}
-	// Spread over the split, so that every class has a chance to be seen.
-	var spread []int
-	for j := range min(sheetImages, len(order)) {
-		spread = append(spread, order[j*len(order)/min(sheetImages, len(order))])
-	}
-	if err := sheet("val_batch0_labels.jpg", spread, false); err != nil {
+// sheets draws validation images with their labels, with the network's answers,
+// and its worst mistakes.
+func (r *run) sheets(v *Validation, out *report.Run) error {
+	labels, answers, mistakes, err := r.job.tiles(r, v)
+	if err != nil {
 		return err
 	}
-	if err := sheet("val_batch0_pred.jpg", spread, true); err != nil {
-		return err
-	}
-	out.ValBatches = []report.Batch{{Labels: "val_batch0_labels.jpg", Pred: "val_batch0_pred.jpg"}}
-	wrong := slices.DeleteFunc(slices.Clone(order), func(i int) bool { return top(probs[i*k:(i+1)*k]) == v.scores.Samples[i].Label })
-	slices.SortStableFunc(wrong, func(a, b int) int {
-		return cmp.Compare(probs[a*k+v.scores.Samples[a].Label], probs[b*k+v.scores.Samples[b].Label])
-	})
-	if len(wrong) == 0 {
-		return nil
-	}
-	out.Mistakes = "mistakes.jpg"
-	return sheet(out.Mistakes, wrong[:min(sheetImages, len(wrong))], true)
-}
-
-func top(p []float64) int {
-	best := 0
-	for i, v := range p {
-		if v > p[best] {
-			best = i
+	for name, tiles := range map[string][]report.Tile{"val_batch0_labels.jpg": labels, "val_batch0_pred.jpg": answers, "mistakes.jpg": mistakes} {
+		if len(tiles) == 0 {
+			continue
+		}
+		if err := drawSheet(filepath.Join(r.dir, name), tiles, r.data.Classes); err != nil {
+			return err
 		}
 	}
-	return best
+	if len(answers) > 0 {
+		out.ValBatches = []report.Batch{{Labels: "val_batch0_labels.jpg", Pred: "val_batch0_pred.jpg"}}
+	}
+	if len(mistakes) > 0 {
+		out.Mistakes = "mistakes.jpg"
+	}
+	return nil
 }
 
 // Version is vislora's, for the report; the command sets it.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/vislora/vislora/datasets"
 	"github.com/vislora/vislora/vision"
+	"github.com/vislora/vislora/vision/report"
 )
 
 // job is what a run's task decides: which data it reads, what is trained behind
@@ -22,6 +23,13 @@ type job interface {
 	load(r *run, s *set, b *datasets.Batch, x []float32)
 	// validate scores samples into an epoch's row.
 	validate(ctx context.Context, r *run, samples []datasets.Sample, row *Row) error
+	// label adds what picture i of a training batch shows to its tile.
+	label(r *run, b *datasets.Batch, i int, t *report.Tile)
+	// document puts the figures of a split into the report and its plots.
+	document(r *run, v *Validation, e *report.Evaluation, d *report.Drawings) error
+	// tiles are images of the split with their labels, with the network's
+	// answers, and its worst mistakes.
+	tiles(r *run, v *Validation) (labels, answers, mistakes []report.Tile, err error)
 	// scoreName is what people call the score that decides which epoch is
 	// best, trials the number of independent trials it is the mean of.
 	scoreName() string
@@ -30,8 +38,11 @@ type job interface {
 }
 
 func newJob(t vision.Task) job {
-	if t == vision.Detect {
+	switch t {
+	case vision.Detect:
 		return &detect{}
+	case vision.Segment:
+		return &segment{}
 	}
 	return &classify{}
 }

@@ -52,16 +52,36 @@ type savedAs struct {
 }
 
 // Head is what was put behind the base model: a linear layer on one of its
-// values, or what makes boxes.
+// values, or what makes boxes or classes of pixels.
 type Head struct {
-	Kind string `json:"kind"` // "linear" or "detect"
+	Kind string `json:"kind"` // "linear", "detect" or "segment"
 	// Features is the value it reads: pooled (N, C), or a map (N, C, H, W),
 	// which is averaged first, or tokens (N, T, C), likewise.
 	Features string `json:"features,omitempty"`
 	In       int    `json:"in,omitempty"`
 	Classes  int    `json:"classes"`
-	// Detect is set for "detect".
-	Detect *DetectHead `json:"detect,omitempty"`
+	// Detect is set for "detect", Segment for "segment".
+	Detect  *DetectHead  `json:"detect,omitempty"`
+	Segment *SegmentHead `json:"segment,omitempty"`
+}
+
+// denseHead is a head that reads maps or tokens.
+type denseHead interface {
+	// parts are its new modules; values lists what has to be built for it.
+	parts(n *Network) ([]module, error)
+	values(n *Network) []string
+}
+
+// dense is the head that reads maps, nil for a linear one.
+func (h *Head) dense() denseHead {
+	switch {
+	case h == nil:
+	case h.Detect != nil:
+		return h.Detect
+	case h.Segment != nil:
+		return h.Segment
+	}
+	return nil
 }
 
 // NetworkOptions say how a model is opened.
@@ -314,7 +334,7 @@ func (n *Network) sites() []build.Site {
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(n.Annotation.Sites), func(s build.Site) bool {
-		return !reached[s.Output] || n.Head != nil && n.Head.Detect != nil && whole[s.Path]
+		return !reached[s.Output] || n.Head.dense() != nil && whole[s.Path]
 	})
 }
 
@@ -535,10 +555,10 @@ func (n *Network) pooled(g *build.Graph) (*ops.Node, error) {
 
 // until lists what has to be built for the logits.
 func (n *Network) until() []string {
-	switch {
-	case n.Head != nil && n.Head.Detect != nil:
-		return n.detectValues()
-	case n.Head != nil:
+	if d := n.Head.dense(); d != nil {
+		return d.values(n)
+	}
+	if n.Head != nil {
 		return []string{n.Head.Features}
 	}
 	if n.Annotation.Logits != "" {

@@ -33,6 +33,13 @@ type PredictConfig struct {
 	Conf, IoU float64
 	MaxDet    int
 	Agnostic  bool
+	// Tile runs pictures larger than so many pixels in overlapping tiles of that
+	// size, Flip every picture mirrored as well, MinArea removes regions of fewer
+	// pixels, PixelSize is in mm: of classes of pixels.
+	Tile      int
+	Flip      bool
+	MinArea   int
+	PixelSize float64
 	// Only are the classes, by name or number, whose boxes are told; all when empty.
 	Only       []string
 	Preprocess PreprocessOptions
@@ -108,13 +115,15 @@ func findImages(source string) ([]string, error) {
 	return out, nil
 }
 
-// answers is what a task makes of the network's output. Its methods are called
-// from several goroutines.
+// answers is what a task makes of the network's output. read, draw and files
+// are called from several goroutines.
 type answers interface {
-	// predictions reads the output for a picture of w×h pixels.
-	predictions(out []float32, w, h int) []vision.Prediction
+	// read makes predictions of the output for a picture.
+	read(f *frame, a *answer) error
 	// draw draws them on the picture, or on an enlarged copy.
-	draw(im *vision.Image, p []vision.Prediction) (*vision.Image, error)
+	draw(im *vision.Image, a *answer) (*vision.Image, error)
+	// files writes what belongs to one picture; name is without an extension.
+	files(dir, name string, a *answer) error
 	// columns and rows are predictions.csv, after the file's name.
 	columns() []string
 	rows(p []vision.Prediction) [][]string
@@ -122,12 +131,24 @@ type answers interface {
 	summary(p []vision.Prediction) string
 }
 
+// answer is that for one picture.
+type answer struct {
+	ImagePredictions
+	image  *vision.Image
+	labels []uint8 // the class of every pixel, where they are classified
+}
+
 // Predict runs a model over pictures, draws the answers on them and writes
 // tables. When ctx ends early, what was answered by then is written and returned
 // with the error.
 func Predict(ctx context.Context, c PredictConfig) (*Predictions, error) {
-	if c.Top < 0 {
+	switch {
+	case c.Top < 0:
 		return nil, fmt.Errorf("top is %d: use 1 or more", c.Top)
+	case c.Tile < 0 || c.Tile > 0 && c.Tile < 32:
+		return nil, fmt.Errorf("tile is %d: use 32 pixels or more, or 0 for none", c.Tile)
+	case c.MinArea < 0 || !(c.PixelSize >= 0):
+		return nil, fmt.Errorf("min_area is %d and pixel_size %g: neither may be below 0", c.MinArea, c.PixelSize)
 	}
 	t, err := c.thresholds()
 	if err != nil {
@@ -164,19 +185,24 @@ func Predict(ctx context.Context, c PredictConfig) (*Predictions, error) {
 	if err != nil {
 		return nil, err
 	}
+	if l.Task != vision.Segment && (c.Tile > 0 || c.Flip || c.MinArea > 0 || c.PixelSize > 0) {
+		return nil, fmt.Errorf("%s is trained to %s: tile, flip, min_area and pixel_size are for classes of pixels", c.Weights, l.Task)
+	}
 	var task answers
 	switch l.Task {
 	case vision.Detect:
-		task, err = l.boxAnswers(set.shards[0].levels, t, c.Only)
+		task, err = l.boxAnswers(set.shards[0].levels, t, &c)
+	case vision.Segment:
+		task, err = l.pixelAnswers(set.shards[0].circuit, &c)
 	default:
 		task, err = l.classAnswers(c)
 	}
 	if err != nil {
 		return nil, err
 	}
-	p := &predicting{c: c, loaded: l, task: task, out: &Predictions{}, files: files, used: map[string]int{}}
+	p := &predicting{c: c, loaded: l, task: task, out: &Predictions{}, files: files, used: map[string]int{}, size: l.Pre.Size}
 	start := time.Now()
-	err = (&stream{evaluator: ev, next: p.next, answer: p.answer, commit: p.commit}).run(ctx)
+	err = (&stream{evaluator: ev, mirror: c.Flip, next: p.next, answer: p.answer, commit: p.commit}).run(ctx)
 	p.out.Seconds = time.Since(start).Seconds()
 	if err == nil && len(p.out.Images) == 0 {
 		return nil, fmt.Errorf("none of the %d images can be read: %s", len(files), firstReason(p.out.Skipped))
@@ -196,12 +222,19 @@ type predicting struct {
 	files  []string
 	read   int
 
-	used map[string]int // their base names
+	used  map[string]int // their base names
+	size  [2]int         // of the network's input
+	tiles *tiling        // of the picture that is handed out
 }
 
 // next hands out the files and gives each a name to be written under: in a flat
-// folder, two pictures of one name get numbers.
+// folder, two pictures of one name get numbers. Large pictures are handed out in
+// tiles.
 func (p *predicting) next(f *frame) (bool, error) {
+	if p.tiles != nil {
+		p.tiles = p.tiles.next(f)
+		return true, nil
+	}
 	if p.read == len(p.files) {
 		return false, nil
 	}
@@ -217,6 +250,16 @@ func (p *predicting) next(f *frame) (bool, error) {
 	}
 	f.name = base
 	p.read++
+	if p.c.Tile == 0 {
+		return true, nil
+	}
+	t, err := p.tile(f)
+	switch {
+	case err != nil:
+		f.err = err
+	case t != nil:
+		p.tiles = t.next(f)
+	}
 	return true, nil
 }
 
@@ -235,36 +278,51 @@ func (p *predicting) makeDir() (err error) {
 // answer makes predictions of the network's output, and the files that belong to
 // this picture alone.
 func (p *predicting) answer(f *frame) error {
-	if f.err != nil {
+	if f.err != nil || f.tile != nil {
 		return nil
 	}
-	im := f.image
-	a := &ImagePredictions{File: f.file, Width: im.W, Height: im.H, Predictions: p.task.predictions(f.out, im.W, im.H)}
+	a := &answer{image: f.image, ImagePredictions: ImagePredictions{File: f.file, Width: f.image.W, Height: f.image.H}}
+	f.made = a
+	if err := p.task.read(f, a); err != nil {
+		return fmt.Errorf("%s: %w", f.file, err)
+	}
 	if p.c.SaveLogits {
 		a.Logits = slices.Clone(f.out)
 	}
-	f.made = a
+	return p.write(f.name, a)
+}
+
+// write writes the files of one picture.
+func (p *predicting) write(name string, a *answer) error {
 	if p.c.NoSave {
 		return nil
 	}
-	if err := p.boxFiles(f, a); err != nil { // before the picture is drawn on
-		return err
+	if err := p.task.files(p.out.Dir, name, a); err != nil { // before the picture is drawn on
+		return fmt.Errorf("%s: %w", a.File, err)
 	}
-	pic, err := p.task.draw(im, a.Predictions)
+	pic, err := p.task.draw(a.image, a)
 	if err != nil {
-		return fmt.Errorf("%s: %w", f.file, err)
+		return fmt.Errorf("%s: %w", a.File, err)
 	}
-	return cv.WriteFile(filepath.Join(p.out.Dir, f.name+".jpg"), pic)
+	return cv.WriteFile(filepath.Join(p.out.Dir, name+".jpg"), pic)
 }
 
 // commit collects.
 func (p *predicting) commit(f *frame) error {
-	if f.err != nil {
+	switch {
+	case f.err != nil:
 		p.out.Skipped = append(p.out.Skipped, datasets.Skipped{Name: f.file, Reason: f.err.Error()})
 		return nil
+	case f.tile != nil:
+		if last, err := f.tile.add(f); !last || err != nil {
+			return err
+		}
+		if err := p.tiled(f); err != nil {
+			return err
+		}
 	}
-	a := f.made.(*ImagePredictions)
-	p.out.Images = append(p.out.Images, *a)
+	a := f.made.(*answer)
+	p.out.Images = append(p.out.Images, a.ImagePredictions)
 	p.out.Summaries = append(p.out.Summaries, p.task.summary(a.Predictions))
 	return nil
 }

@@ -25,14 +25,15 @@ func (l *Loaded) classAnswers(c PredictConfig) (answers, error) {
 	return &classAnswers{l, min(top, len(l.Classes))}, nil
 }
 
-func (a *classAnswers) predictions(logits []float32, w, h int) []vision.Prediction {
-	var out []vision.Prediction
-	for k, p := range a.loaded.probability(nil, logits) {
-		out = append(out, vision.Prediction{Class: k, Name: a.loaded.Classes[k], Score: p})
+func (a *classAnswers) read(f *frame, to *answer) error {
+	for k, p := range a.loaded.probability(nil, f.out) {
+		to.Predictions = append(to.Predictions, vision.Prediction{Class: k, Name: a.loaded.Classes[k], Score: p})
 	}
-	slices.SortStableFunc(out, func(a, b vision.Prediction) int { return cmp.Compare(b.Score, a.Score) })
-	return out
+	slices.SortStableFunc(to.Predictions, func(a, b vision.Prediction) int { return cmp.Compare(b.Score, a.Score) })
+	return nil
 }
+
+func (a *classAnswers) files(string, string, *answer) error { return nil }
 
 func (a *classAnswers) lines(p []vision.Prediction) []string {
 	var lines []string
@@ -42,12 +43,12 @@ func (a *classAnswers) lines(p []vision.Prediction) []string {
 	return lines
 }
 
-func (a *classAnswers) draw(im *vision.Image, p []vision.Prediction) (*vision.Image, error) {
+func (a *classAnswers) draw(im *vision.Image, of *answer) (*vision.Image, error) {
 	im, _, err := enlarged(im)
 	if err != nil {
 		return nil, err
 	}
-	return im, cv.Annotate(im, a.lines(p))
+	return im, cv.Annotate(im, a.lines(of.Predictions))
 }
 
 func (a *classAnswers) columns() []string { return []string{"class", "name", "score"} }

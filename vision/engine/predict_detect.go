@@ -39,11 +39,12 @@ type boxAnswers struct {
 	reader  boxReader
 	classes []string
 	only    []bool // by class; nil for all
+	save    boxFiles
 }
 
-func (l *Loaded) boxAnswers(levels []head.Level, t thresholds, only []string) (answers, error) {
-	a := &boxAnswers{reader: l.boxReader(levels, l.Pre, t), classes: l.Classes}
-	for _, s := range only {
+func (l *Loaded) boxAnswers(levels []head.Level, t thresholds, c *PredictConfig) (answers, error) {
+	a := &boxAnswers{reader: l.boxReader(levels, l.Pre, t), classes: l.Classes, save: boxFiles{c.SaveTxt, c.SaveConf, c.SaveCrop}}
+	for _, s := range c.Only {
 		k := slices.Index(l.Classes, s)
 		if k < 0 {
 			n, err := strconv.Atoi(s)
@@ -60,24 +61,26 @@ func (l *Loaded) boxAnswers(levels []head.Level, t thresholds, only []string) (a
 	return a, nil
 }
 
-func (a *boxAnswers) predictions(out []float32, w, h int) []vision.Prediction {
-	p := []vision.Prediction{} // [] in JSON
-	for _, d := range a.reader.read(out, w, h) {
+func (a *boxAnswers) read(f *frame, to *answer) error {
+	to.Predictions = []vision.Prediction{} // [] in JSON
+	for _, d := range a.reader.read(f.out, to.Width, to.Height) {
 		if a.only == nil || a.only[d.Class] {
 			b := d.Box.XYWH()
-			p = append(p, vision.Prediction{Class: d.Class, Name: a.classes[d.Class], Score: d.Score, Box: &b})
+			to.Predictions = append(to.Predictions, vision.Prediction{Class: d.Class, Name: a.classes[d.Class], Score: d.Score, Box: &b})
 		}
 	}
-	return p
+	return nil
 }
 
-func (a *boxAnswers) draw(im *vision.Image, p []vision.Prediction) (*vision.Image, error) {
+func (a *boxAnswers) files(dir, name string, of *answer) error { return a.save.write(dir, name, of) }
+
+func (a *boxAnswers) draw(im *vision.Image, of *answer) (*vision.Image, error) {
 	im, k, err := enlarged(im)
 	if err != nil {
 		return nil, err
 	}
-	boxes := make([]cv.Box, len(p))
-	for i, q := range p {
+	boxes := make([]cv.Box, len(of.Predictions))
+	for i, q := range of.Predictions {
 		s := float64(k)
 		boxes[i] = cv.Box{Box: vision.XYWH(q.Box[0]*s, q.Box[1]*s, q.Box[2]*s, q.Box[3]*s), Class: q.Class, Name: q.Name, Score: q.Score}
 	}

@@ -51,13 +51,15 @@ func (p *predicting) tables() error {
 
 // cocoResult is one line of COCO's results format.
 type cocoResult struct {
-	ImageID    any        `json:"image_id"` // the file's name if that is no number
-	CategoryID int64      `json:"category_id"`
-	Box        [4]float64 `json:"bbox"` // x, y, width, height
-	Score      float64    `json:"score"`
+	ImageID    any   `json:"image_id"` // the file's name if that is no number
+	CategoryID int64 `json:"category_id"`
+	// Box is x, y, width, height.
+	Box          *[4]float64          `json:"bbox,omitempty"`
+	Segmentation *vision.Segmentation `json:"segmentation,omitempty"`
+	Score        float64              `json:"score"`
 }
 
-// cocoResults are the boxes for tools that read COCO's results. The image's id is
+// cocoResults are the boxes and masks for tools that read COCO's results. The image's id is
 // the number that its file is called, as COCO's are, or its name; the category's
 // id is COCO's own for its 80 classes, else the class counted from 1.
 func (p *predicting) cocoResults() []cocoResult {
@@ -69,8 +71,8 @@ func (p *predicting) cocoResults() []cocoResult {
 			id = n
 		}
 		for _, q := range im.Predictions {
-			if q.Box != nil {
-				out = append(out, cocoResult{id, ids[q.Class], *q.Box, q.Score})
+			if q.Box != nil || q.Segmentation != nil {
+				out = append(out, cocoResult{id, ids[q.Class], q.Box, q.Segmentation, q.Score})
 			}
 		}
 	}
@@ -95,9 +97,12 @@ func categoryIDs(classes []string) []int64 {
 	return ids
 }
 
-// boxFiles writes the YOLO labels and the crops of a picture.
-func (p *predicting) boxFiles(f *frame, a *ImagePredictions) error {
-	if p.c.SaveTxt {
+// boxFiles says what is written of a picture's boxes.
+type boxFiles struct{ txt, conf, crop bool }
+
+// write writes YOLO labels and crops.
+func (s boxFiles) write(dir, name string, a *answer) error {
+	if s.txt {
 		var b strings.Builder
 		for _, q := range a.Predictions {
 			if q.Box == nil {
@@ -105,32 +110,32 @@ func (p *predicting) boxFiles(f *frame, a *ImagePredictions) error {
 			}
 			w, h := float64(a.Width), float64(a.Height)
 			fmt.Fprintf(&b, "%d %.6f %.6f %.6f %.6f", q.Class, (q.Box[0]+q.Box[2]/2)/w, (q.Box[1]+q.Box[3]/2)/h, q.Box[2]/w, q.Box[3]/h)
-			if p.c.SaveConf {
+			if s.conf {
 				fmt.Fprintf(&b, " %.6f", q.Score)
 			}
 			b.WriteByte('\n')
 		}
-		dir := filepath.Join(p.out.Dir, "labels")
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		labels := filepath.Join(dir, "labels")
+		if err := os.MkdirAll(labels, 0o755); err != nil {
 			return err
 		}
-		if err := writeFile(filepath.Join(dir, f.name+".txt"), []byte(b.String())); err != nil {
+		if err := writeFile(filepath.Join(labels, name+".txt"), []byte(b.String())); err != nil {
 			return err
 		}
 	}
-	if !p.c.SaveCrop {
+	if !s.crop {
 		return nil
 	}
 	for i, q := range a.Predictions {
 		if q.Box == nil {
 			continue
 		}
-		crop := cut(f.image, vision.XYWH(q.Box[0], q.Box[1], q.Box[2], q.Box[3]))
-		dir := filepath.Join(p.out.Dir, "crops", fileName(q.Name))
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		crop := cut(a.image, vision.XYWH(q.Box[0], q.Box[1], q.Box[2], q.Box[3]))
+		crops := filepath.Join(dir, "crops", fileName(q.Name))
+		if err := os.MkdirAll(crops, 0o755); err != nil {
 			return err
 		}
-		if err := cv.WriteFile(filepath.Join(dir, fmt.Sprintf("%s_%d.jpg", f.name, i)), crop); err != nil {
+		if err := cv.WriteFile(filepath.Join(crops, fmt.Sprintf("%s_%d.jpg", name, i)), crop); err != nil {
 			return err
 		}
 	}

@@ -70,6 +70,19 @@ func sameAs(f *os.File, path string) bool {
 	return err == nil && os.SameFile(mine, there)
 }
 
+// WriteFile writes a result to where a user wants it: beside and renamed, so that
+// nobody reads half a file and a full disk leaves the last one. A link stays, and
+// what is no file (a pipe, a terminal) is written to as it is.
+func WriteFile(path string, data []byte) error {
+	if to, err := filepath.EvalSymlinks(path); err == nil {
+		path = to
+	}
+	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
+		return os.WriteFile(path, data, 0o644)
+	}
+	return writeFile(path, data)
+}
+
 // writeFile writes a file beside and renames it.
 func writeFile(path string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")

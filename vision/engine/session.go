@@ -83,8 +83,12 @@ func (n *Network) trainer(l lossConfig) maker {
 
 // predictor returns the maker of inference circuits.
 func (n *Network) predictor() maker {
-	if n.Head != nil && n.Head.Detect != nil {
+	switch {
+	case n.Head == nil:
+	case n.Head.Detect != nil:
 		return n.detectPredictor()
+	case n.Head.Segment != nil:
+		return n.segmentPredictor()
 	}
 	return func(batch int) (c *circuit, err error) {
 		defer ops.Recover(&err)

@@ -19,14 +19,19 @@ type frame struct {
 	at    int    // number in a video, from 0; -1 for a picture file
 	image *vision.Image
 	out   []float32 // the network's first output for it
-	err   error     // it could not be read
-	made  any       // what answer made of it, for commit
+	// mirrored is that for the mirrored picture, where the stream asks for it.
+	mirrored []float32
+	tile     *tiling // of a large picture, nil for a whole one
+	err      error   // it could not be read
+	made     any     // what answer made of it, for commit
 }
 
 // stream runs pictures through a network so that reading, the network and what
 // is done with its answers overlap, each on a batch of its own.
 type stream struct {
 	*evaluator
+	// mirror runs every picture a second time, mirrored left to right.
+	mirror bool
 	// next fills in the next picture: its file, and its pixels unless they are to
 	// be read from there. At the end it reports false.
 	next func(f *frame) (bool, error)
@@ -84,7 +89,7 @@ func (s *stream) run(ctx context.Context) error {
 			}
 			for c.n = 0; c.n < s.batch; c.n++ {
 				f := &c.frames[c.n]
-				*f = frame{index: index, at: -1, image: f.image, out: f.out[:0]}
+				*f = frame{index: index, at: -1, image: f.image, out: f.out[:0], mirrored: f.mirrored[:0]}
 				ok, err := s.next(f)
 				if err != nil {
 					stop(err)
@@ -167,7 +172,7 @@ func spread(n, workers int, f func(k, i int)) {
 func (c *convoy) read(readers []*reader, size int) {
 	spread(c.n, len(readers), func(k, i int) {
 		f, r := &c.frames[i], readers[k]
-		if f.at < 0 {
+		if f.at < 0 && f.err == nil {
 			f.err = r.decoder.DecodeFile(f.image, f.file)
 		}
 		if f.err == nil {
@@ -188,11 +193,27 @@ func (c *convoy) read(readers []*reader, size int) {
 
 // network runs a batch.
 func (s *stream) network(c *convoy, size int) error {
-	set, err := s.evaluator.run.prepare(len(c.good))
+	n := len(c.good)
+	set, err := s.evaluator.run.prepare(n)
 	if err != nil {
 		return err
 	}
-	load(set, s.net.toInput(c.x[:len(c.good)*size], s.pre, &s.scratch), s.net.picture)
+	x := c.x[:n*size]
+	if err := s.step(set, x, c.good, func(f *frame) *[]float32 { return &f.out }); err != nil || !s.mirror {
+		return err
+	}
+	w := s.pre.Size[1]
+	for row := 0; row < len(x); row += 3 * w {
+		for i, j := row, row+3*(w-1); i < j; i, j = i+3, j-3 {
+			x[i], x[i+1], x[i+2], x[j], x[j+1], x[j+2] = x[j], x[j+1], x[j+2], x[i], x[i+1], x[i+2]
+		}
+	}
+	return s.step(set, x, c.good, func(f *frame) *[]float32 { return &f.mirrored })
+}
+
+// step runs a batch and copies the first output of every picture.
+func (s *stream) step(set *set, x []float32, frames []*frame, to func(f *frame) *[]float32) error {
+	load(set, s.net.toInput(x, s.pre, &s.scratch), s.net.picture)
 	if _, err := s.evaluator.run.step(set); err != nil {
 		return err
 	}
@@ -201,7 +222,8 @@ func (s *stream) network(c *convoy, size int) error {
 		out := sh.exec.Value(sh.outputs[0]).F32()
 		per := len(out) / set.sizes[i]
 		for j := range set.sizes[i] {
-			c.good[k].out = append(slices.Grow(c.good[k].out, per), out[j*per:(j+1)*per]...)
+			dst := to(frames[k])
+			*dst = append(slices.Grow((*dst)[:0], per), out[j*per:(j+1)*per]...)
 			k++
 		}
 	}

@@ -276,7 +276,7 @@ func (r *run) loop(ctx context.Context) (*Result, error) {
 			return nil, err
 		}
 		if !c.plain {
-			if err := r.samples.write(r.dir); err != nil {
+			if err := r.samples.write(r.dir, r.data.Classes); err != nil {
 				return nil, fmt.Errorf("draw training batches: %w", err)
 			}
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/vislora/vislora/datasets"
 	"github.com/vislora/vislora/datasets/imagefolder"
+	"github.com/vislora/vislora/datasets/masks"
 	"github.com/vislora/vislora/vision"
 	"github.com/vislora/vislora/vision/metric"
 )
@@ -29,8 +30,11 @@ type ValConfig struct {
 	Workers int
 	// Seed and ValShare make an automatic split; 0 takes those that the
 	// weights were trained with, so that no training image is validated on.
-	Seed       uint64
-	ValShare   float64
+	Seed     uint64
+	ValShare float64
+	// PixelSize is the side of a pixel in mm, for distances of borders; 0: not
+	// known.
+	PixelSize  float64
 	Bootstrap  int // resamples of the 95 % intervals, default 1000
 	Preprocess PreprocessOptions
 	Log        func(format string, args ...any)
@@ -40,20 +44,22 @@ type ValConfig struct {
 type Metrics struct {
 	*metric.Classification `json:",omitempty"`
 	MultiLabel             *metric.MultiLabel `json:"multi_label,omitempty"`
-	Detection              *DetectionMetrics  `json:"-"` // its keys stand beside the others
-	Task                   string             `json:"task"`
-	Model                  string             `json:"model"`
-	Data                   string             `json:"data"`
-	Split                  string             `json:"split"`
-	Images                 int                `json:"images"`
-	Skipped                int                `json:"skipped,omitempty"`
-	Seed                   uint64             `json:"seed"`
-	Seconds                float64            `json:"seconds"`
-	ImagesPerSec           float64            `json:"images_per_s"`
-	PeakRSS                int                `json:"peak_rss_mb"`
-	TrainableParams        int                `json:"trainable_params"`
-	TotalParams            int                `json:"total_params"`
-	Classes                []string           `json:"classes"`
+	// The keys of these two stand beside the others.
+	Detection       *DetectionMetrics    `json:"-"`
+	Segmentation    *metric.Segmentation `json:"-"`
+	Task            string               `json:"task"`
+	Model           string               `json:"model"`
+	Data            string               `json:"data"`
+	Split           string               `json:"split"`
+	Images          int                  `json:"images"`
+	Skipped         int                  `json:"skipped,omitempty"`
+	Seed            uint64               `json:"seed"`
+	Seconds         float64              `json:"seconds"`
+	ImagesPerSec    float64              `json:"images_per_s"`
+	PeakRSS         int                  `json:"peak_rss_mb"`
+	TrainableParams int                  `json:"trainable_params"`
+	TotalParams     int                  `json:"total_params"`
+	Classes         []string             `json:"classes"`
 }
 
 // Validation is a split's metrics and what they were computed from.
@@ -62,6 +68,8 @@ type Validation struct {
 	scores  *scores // of a classifier
 	found   *found  // by a detector
 	eval    *metric.COCOEval
+	pixels  *segmented // by a segmenter
+	masks   *masks.Set
 	loaded  *Loaded
 	data    *datasets.Dataset
 }
@@ -80,9 +88,17 @@ func Validate(ctx context.Context, c ValConfig) (*Validation, error) {
 		return nil, errors.New("no data given: use --data FOLDER")
 	}
 	c.splitAsTrained(l)
-	if l.Task == vision.Detect {
+	switch l.Task {
+	case vision.Detect:
 		return l.validateDetection(ctx, c)
+	case vision.Segment:
+		return l.validateSegmentation(ctx, c)
 	}
+	return l.validateClasses(ctx, c)
+}
+
+// validateClasses scores a classifier.
+func (l *Loaded) validateClasses(ctx context.Context, c ValConfig) (*Validation, error) {
 	names := l.Classes
 	if l.unnamed {
 		names = nil // told below
@@ -205,8 +221,12 @@ func (m *Metrics) Table() string {
 		line("exact match", c.ExactMatch, c.CI95, "exact_match")
 		classes = c.PerClass
 	}
-	if m.Detection != nil {
+	switch {
+	case m.Detection != nil:
 		m.Detection.table(&b)
+		return b.String()
+	case m.Segmentation != nil:
+		segmentationTable(&b, m.Segmentation)
 		return b.String()
 	}
 	wide := 5
@@ -234,13 +254,20 @@ func (m *Metrics) JSON() ([]byte, error) { return json.Marshal(m) }
 // MarshalJSON puts the task's own figures beside the common ones.
 func (m *Metrics) MarshalJSON() ([]byte, error) {
 	type common Metrics
-	if m.Detection == nil {
-		return json.Marshal((*common)(m))
+	switch {
+	case m.Detection != nil:
+		return json.Marshal(struct {
+			*DetectionMetrics
+			*common
+		}{m.Detection, (*common)(m)})
+	case m.Segmentation != nil:
+		return json.Marshal(struct {
+			*metric.Segmentation
+			*common
+			Images int `json:"images"` // both have it
+		}{m.Segmentation, (*common)(m), m.Images})
 	}
-	return json.Marshal(struct {
-		*DetectionMetrics
-		*common
-	}{m.Detection, (*common)(m)})
+	return json.Marshal((*common)(m))
 }
 
 // peakRSS is the most memory this process has held, in MiB; 0 where the system

@@ -129,6 +129,10 @@ func openBare(o WeightsOptions) (*Loaded, error) {
 		l.Task = vision.Detect
 		n.Head = &Head{Kind: "detect", Classes: d.Classes, Detect: &DetectHead{Kind: kindOwn}}
 	}
+	if sg := n.Annotation.Segmenter; sg != nil && l.Task == vision.Classify {
+		l.Task = vision.Segment
+		n.Head = &Head{Kind: "segment", Classes: sg.Classes, Segment: &SegmentHead{Kind: kindOwn}}
+	}
 	if l.Pre, l.Source, err = n.preprocess(l.Task, o.Preprocess); err == nil {
 		err = l.nameClasses(o)
 	}

@@ -1,9 +1,6 @@
 package head
 
-import (
-	"github.com/vislora/vislora/internal/kernels"
-	"github.com/vislora/vislora/internal/ops"
-)
+import "github.com/vislora/vislora/internal/ops"
 
 // normEpsilon is the ε of the layer norms, as in ViTDet.
 const normEpsilon = 1e-6
@@ -28,23 +25,23 @@ func (b block) declare(p *parameters) {
 }
 
 // apply keeps the map's size for stride 1, and halves it, rounding up, for 2.
-func (b block) apply(g *ops.Graph, leaf Leaf, x *ops.Node) *ops.Node {
+func (b block) apply(g Builder, x Value) Value {
 	k := b.kernel / 2
-	return b.padded(g, leaf, x, [4]int{k, k, k, k})
+	return b.padded(g, x, [4]int{k, k, k, k})
 }
 
-func (b block) padded(g *ops.Graph, leaf Leaf, x *ops.Node, pads [4]int) *ops.Node {
+func (b block) padded(g Builder, x Value, pads [4]int) Value {
 	a := convolution(b.stride)
 	a.Pads = pads
 	if b.depthwise {
 		a.Groups = b.in
 	}
-	y := g.Conv(x, leaf(b.name+".conv.weight"), nil, a)
-	y = g.LayerNorm(y, leaf(b.name+".norm.weight"), leaf(b.name+".norm.bias"), normEpsilon)
+	y := g.Conv(x, b.name+".conv.weight", "", a)
+	y = g.LayerNorm(y, b.name+".norm.weight", b.name+".norm.bias", normEpsilon)
 	if b.linear {
 		return y
 	}
-	return g.Unary(kernels.Silu, 0, 0, y)
+	return g.SiLU(y)
 }
 
 func convolution(stride int) ops.ConvAttr {
@@ -71,9 +68,9 @@ func (c chain) declare(p *parameters) {
 	}
 }
 
-func (c chain) apply(g *ops.Graph, leaf Leaf, x *ops.Node) *ops.Node {
+func (c chain) apply(g Builder, x Value) Value {
 	for _, b := range c {
-		x = b.apply(g, leaf, x)
+		x = b.apply(g, x)
 	}
 	return x
 }
@@ -91,6 +88,6 @@ func (c predictor) declare(p *parameters, bias float64) {
 	p.add(c.name+".bias", start{mean: bias}, c.out)
 }
 
-func (c predictor) apply(g *ops.Graph, leaf Leaf, x *ops.Node) *ops.Node {
-	return g.Conv(x, leaf(c.name+".weight"), leaf(c.name+".bias"), convolution(1))
+func (c predictor) apply(g Builder, x Value) Value {
+	return g.Conv(x, c.name+".weight", c.name+".bias", convolution(1))
 }

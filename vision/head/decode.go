@@ -83,6 +83,37 @@ func (d Decode) GFL(out []float32, bins int, at float64) []vision.Detection {
 	return found
 }
 
+// YOLOv5 decodes boxes relative to anchors (YOLOv5, YOLOv7; Wang et al. 2022,
+// arXiv:2207.02696):
+//
+//	centre = (cell + 2·σ(xy) − ½)·stride   size = (2·σ(wh))²·anchor   score = σ(objectness)·σ(class)
+//
+//	out (A, 5+K): x, y, w, h, objectness, classes, in rows of all anchors of a cell
+//
+// anchors are the widths and heights in pixels, by level. All values are logits,
+// whatever Sigmoid says.
+func (d Decode) YOLOv5(out []float32, anchors [][][2]float64) []vision.Detection {
+	var found []vision.Detection
+	d.Sigmoid = true
+	width := 5 + d.Classes
+	for i, l := range d.Levels {
+		for cell := range l.H * l.W {
+			for _, anchor := range anchors[i] {
+				row := out[:width]
+				out = out[width:]
+				object := d.probability(row[4])
+				if !(object >= d.Conf) {
+					continue
+				}
+				x, y := float64(cell%l.W)+2*d.probability(row[0])-.5, float64(cell/l.W)+2*d.probability(row[1])-.5
+				w, h := 2*d.probability(row[2]), 2*d.probability(row[3])
+				found = d.keep(found, centred(x*float64(l.Stride), y*float64(l.Stride), w*w*anchor[0], h*h*anchor[1]), row[5:], object)
+			}
+		}
+	}
+	return found
+}
+
 // YOLOv8 reads what Ultralytics' models export: boxes in pixels, and the scores
 // of classes, cells last.
 //

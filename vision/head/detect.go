@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/vislora/vislora/internal/kernels"
 	"github.com/vislora/vislora/internal/ops"
 )
 
@@ -118,28 +117,31 @@ func NewDetect(c DetectConfig) *Detect {
 //
 //	maps (N, Hᵢ, Wᵢ, Cᵢ)   y (N, Σ Hᵢ·Wᵢ, 5+K+P): box, objectness, classes, mask coefficients
 func (d *Detect) Forward(g *ops.Graph, leaf Leaf, maps []*ops.Node) *ops.Node {
-	checkMaps("detection head", maps, d.config.Channels)
-	out := make([]*ops.Node, len(maps))
-	for i, l := range d.levels {
-		s := ops.Shape(maps[i])
-		x := l.stem.apply(g, leaf, maps[i])
-		classes, box := l.classes.apply(g, leaf, x), l.box.apply(g, leaf, x)
-		parts := []*ops.Node{l.size.apply(g, leaf, box), l.object.apply(g, leaf, box), l.class.apply(g, leaf, classes)}
-		if d.config.MaskCoefficients > 0 {
-			coefficients := l.coefficients.apply(g, leaf, l.masks.apply(g, leaf, x))
-			parts = append(parts, g.Unary(kernels.Tanh, 0, 0, coefficients))
-		}
-		out[i] = g.Reshape(g.Concat(3, parts...), s[0], s[1]*s[2], 5+d.config.Classes+d.config.MaskCoefficients)
-	}
-	return g.Concat(1, out...)
+	return node(d.Build(OnGraph(g, leaf), Values(maps)))
 }
 
-func checkMaps(what string, maps []*ops.Node, channels []int) {
+// Build makes the head.
+func (d *Detect) Build(g Builder, maps []Value) Value {
+	checkMaps(g, "detection head", maps, d.config.Channels)
+	out := make([]Value, len(maps))
+	for i, l := range d.levels {
+		x := l.stem.apply(g, maps[i])
+		classes, box := l.classes.apply(g, x), l.box.apply(g, x)
+		parts := []Value{l.size.apply(g, box), g.Scores(l.object.apply(g, box)), g.Scores(l.class.apply(g, classes))}
+		if d.config.MaskCoefficients > 0 {
+			parts = append(parts, g.Tanh(l.coefficients.apply(g, l.masks.apply(g, x))))
+		}
+		out[i] = g.Cells(g.Concat(parts...))
+	}
+	return g.Join(out...)
+}
+
+func checkMaps(g Builder, what string, maps []Value, channels []int) {
 	if len(maps) != len(channels) {
 		ops.Fail("head: %s: %d maps, made for %d", what, len(maps), len(channels))
 	}
 	for i, m := range maps {
-		if s := ops.Shape(m); len(s) != 4 || s[3] != channels[i] {
+		if s := g.Shape(m); len(s) != 4 || s[3] != channels[i] {
 			ops.Fail("head: %s: map %d is %v: want (N, H, W, %d)", what, i, s, channels[i])
 		}
 	}

@@ -77,48 +77,38 @@ func NewNeck(c NeckConfig) *Neck {
 //
 //	maps (N, Hᵢ, Wᵢ, Cᵢ)   y (N, Hᵢ, Wᵢ, Width)
 func (n *Neck) Forward(g *ops.Graph, leaf Leaf, maps []*ops.Node) []*ops.Node {
-	checkMaps("neck", maps, n.config.Channels)
-	out := make([]*ops.Node, len(maps))
-	var top *ops.Node
+	return nodes(n.Build(OnGraph(g, leaf), Values(maps)))
+}
+
+// Build makes the neck.
+func (n *Neck) Build(g Builder, maps []Value) []Value {
+	checkMaps(g, "neck", maps, n.config.Channels)
+	out := make([]Value, len(maps))
+	var top Value
 	for i := len(maps) - 1; i >= 0; i-- {
-		t := n.lateral[i].apply(g, leaf, maps[i])
+		t := n.lateral[i].apply(g, maps[i])
 		if top != nil {
-			s := ops.Shape(t)
-			t = n.join(g, leaf, t, upsample(g, top, s[1], s[2]), n.joinDown[i])
+			s := g.Shape(t)
+			t = n.join(g, t, g.Nearest(top, s[1], s[2]), n.joinDown[i])
 		}
 		top = t
-		out[i] = n.outDown[i].apply(g, leaf, t)
+		out[i] = n.outDown[i].apply(g, t)
 	}
 	if !n.config.PAN {
 		return out
 	}
 	for i := range n.down {
-		d := n.down[i].padded(g, leaf, out[i], halvingPads(ops.Shape(out[i]), ops.Shape(out[i+1])))
-		out[i+1] = n.outUp[i].apply(g, leaf, n.join(g, leaf, out[i+1], d, n.joinUp[i]))
+		d := n.down[i].padded(g, out[i], halvingPads(g.Shape(out[i]), g.Shape(out[i+1])))
+		out[i+1] = n.outUp[i].apply(g, n.join(g, out[i+1], d, n.joinUp[i]))
 	}
 	return out
 }
 
-func (n *Neck) join(g *ops.Graph, leaf Leaf, x, y *ops.Node, b block) *ops.Node {
+func (n *Neck) join(g Builder, x, y Value, b block) Value {
 	if n.config.Concat {
-		return b.apply(g, leaf, g.Concat(3, x, y))
+		return b.apply(g, g.Concat(x, y))
 	}
 	return g.Add(x, y)
-}
-
-// upsample enlarges a map to height × width by repeating the nearest cell: cell
-// i of n reads ⌊i·old/n⌋.
-func upsample(g *ops.Graph, x *ops.Node, height, width int) *ops.Node {
-	for _, to := range [][2]int{{2, width}, {1, height}} {
-		axis, n := to[0], to[1]
-		old := ops.Shape(x)[axis]
-		taps := make([][]ops.Tap, n)
-		for i := range taps {
-			taps[i] = []ops.Tap{{At: i * old / n, Weight: 1}}
-		}
-		x = g.AxisMap("upsample", x, axis, taps)
-	}
-	return x
 }
 
 // halvingPads pads a 3×3 convolution of stride 2 so that it makes the coarse

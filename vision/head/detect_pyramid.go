@@ -56,14 +56,18 @@ func (p *Pyramid) Strides(patch int) []int { return []int{patch / 2, patch, 2 * 
 //
 //	tokens (N, H, W, C)   y (N, 2H, 2W, Width), (N, H, W, Width), (N, ⌈H/2⌉, ⌈W/2⌉, Width)
 func (p *Pyramid) Forward(g *ops.Graph, leaf Leaf, maps []*ops.Node) []*ops.Node {
-	checkMaps("pyramid", maps, []int{p.config.Channels})
+	return nodes(p.Build(OnGraph(g, leaf), Values(maps)))
+}
+
+// Build makes the pyramid.
+func (p *Pyramid) Build(g Builder, maps []Value) []Value {
+	checkMaps(g, "pyramid", maps, []int{p.config.Channels})
 	x := maps[0]
-	s := ops.Shape(x)
-	up := g.ConvTranspose(x, leaf("neck.up.weight"), leaf("neck.up.bias"), convolution(2), 2*s[1], 2*s[2])
-	down := g.Pool(x, ops.PoolAttr{Max: true, Kernel: [2]int{2, 2}, Stride: [2]int{2, 2}, Dilation: [2]int{1, 1}, CeilMode: true})
-	out := []*ops.Node{up, x, down}
+	s := g.Shape(x)
+	up := g.ConvTranspose(x, "neck.up.weight", "neck.up.bias", convolution(2), 2*s[1], 2*s[2])
+	out := []Value{up, x, g.Halve(x)}
 	for i := range out {
-		out[i] = p.out[i].apply(g, leaf, out[i])
+		out[i] = p.out[i].apply(g, out[i])
 	}
 	return out
 }

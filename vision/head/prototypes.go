@@ -3,7 +3,6 @@ package head
 import (
 	"fmt"
 
-	"github.com/vislora/vislora/internal/kernels"
 	"github.com/vislora/vislora/internal/ops"
 )
 
@@ -74,8 +73,13 @@ func (p *Prototypes) Stride(finest int) int { return finest / 2 }
 //
 //	maps (N, H, W, C)   y (N, 2H, 2W, Count)
 func (p *Prototypes) Forward(g *ops.Graph, leaf Leaf, maps []*ops.Node) *ops.Node {
-	x := p.convs.apply(g, leaf, finest("prototypes", maps, p.config.Channels))
-	s := ops.Shape(x)
-	x = p.out.apply(g, leaf, g.Bilinear(x, 2*s[1], 2*s[2]))
-	return g.Unary(kernels.Relu, 0, 0, p.last.apply(g, leaf, x))
+	return node(p.Build(OnGraph(g, leaf), Values(maps)))
+}
+
+// Build makes the branch.
+func (p *Prototypes) Build(g Builder, maps []Value) Value {
+	x := p.convs.apply(g, finest(g, "prototypes", maps, p.config.Channels))
+	s := g.Shape(x)
+	x = p.out.apply(g, g.Bilinear(x, 2*s[1], 2*s[2]))
+	return g.ReLU(p.last.apply(g, x))
 }

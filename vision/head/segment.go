@@ -64,13 +64,18 @@ func NewSegment(c SegmentConfig) *Segment {
 //
 //	maps (N, Hᵢ, Wᵢ, Cᵢ)   y (N, H₀, W₀, K)
 func (s *Segment) Forward(g *ops.Graph, leaf Leaf, maps []*ops.Node) *ops.Node {
-	checkMaps("segmentation head", maps, s.config.Channels)
-	var sum *ops.Node
+	return node(s.Build(OnGraph(g, leaf), Values(maps)))
+}
+
+// Build makes the head.
+func (s *Segment) Build(g Builder, maps []Value) Value {
+	checkMaps(g, "segmentation head", maps, s.config.Channels)
+	var sum Value
 	for i, x := range maps {
 		for j, step := range s.levels[i] {
-			x = step.apply(g, leaf, x)
+			x = step.apply(g, x)
 			if i > 0 {
-				finer := ops.Shape(maps[i-1-j])
+				finer := g.Shape(maps[i-1-j])
 				x = g.Bilinear(x, finer[1], finer[2])
 			}
 		}
@@ -80,5 +85,5 @@ func (s *Segment) Forward(g *ops.Graph, leaf Leaf, maps []*ops.Node) *ops.Node {
 		}
 		sum = g.Add(sum, x)
 	}
-	return s.class.apply(g, leaf, sum)
+	return s.class.apply(g, sum)
 }

@@ -58,14 +58,19 @@ func NewSegmentFCN(c SegmentFCNConfig) *SegmentFCN {
 //
 //	maps (N, H, W, C)   y (N, H, W, K)
 func (s *SegmentFCN) Forward(g *ops.Graph, leaf Leaf, maps []*ops.Node) *ops.Node {
-	return s.class.apply(g, leaf, s.convs.apply(g, leaf, finest("segmentation head", maps, s.config.Channels)))
+	return node(s.Build(OnGraph(g, leaf), Values(maps)))
+}
+
+// Build makes the head.
+func (s *SegmentFCN) Build(g Builder, maps []Value) Value {
+	return s.class.apply(g, s.convs.apply(g, finest(g, "segmentation head", maps, s.config.Channels)))
 }
 
 // finest is the first map, checked.
-func finest(what string, maps []*ops.Node, channels int) *ops.Node {
+func finest(g Builder, what string, maps []Value, channels int) Value {
 	if len(maps) == 0 {
 		ops.Fail("head: %s: no map", what)
 	}
-	checkMaps(what, maps[:1], []int{channels})
+	checkMaps(g, what, maps[:1], []int{channels})
 	return maps[0]
 }

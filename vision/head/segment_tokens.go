@@ -81,11 +81,16 @@ func (s *SegmentTokens) Stride(patch int) int { return max(1, patch>>len(s.steps
 //
 //	tokens (N, H, W, C)   y (N, H·2^Steps, W·2^Steps, K), with Linear (N, H, W, K)
 func (s *SegmentTokens) Forward(g *ops.Graph, leaf Leaf, maps []*ops.Node) *ops.Node {
-	checkMaps("segmentation head", maps, []int{s.config.Channels})
-	x := s.stem.apply(g, leaf, maps[0])
+	return node(s.Build(OnGraph(g, leaf), Values(maps)))
+}
+
+// Build makes the head.
+func (s *SegmentTokens) Build(g Builder, maps []Value) Value {
+	checkMaps(g, "segmentation head", maps, []int{s.config.Channels})
+	x := s.stem.apply(g, maps[0])
 	for _, step := range s.steps {
-		size := ops.Shape(x)
-		x = step.apply(g, leaf, g.Bilinear(x, 2*size[1], 2*size[2]))
+		size := g.Shape(x)
+		x = step.apply(g, g.Bilinear(x, 2*size[1], 2*size[2]))
 	}
-	return s.class.apply(g, leaf, x)
+	return s.class.apply(g, x)
 }

@@ -60,13 +60,14 @@ func (c DetectConfig) classes(columns int) int {
 	return c.Classes
 }
 
-// The parts of [Detect]'s loss that [DetectParts] gives. The first four are
-// weighted and add up to the loss.
+// The parts of the loss of [Detect] or [DetectGFL] that [DetectParts] gives. All
+// but the last are weighted and add up to the loss.
 const (
 	PartBox = iota
 	PartObjectness
 	PartClass
 	PartL1
+	PartDistance  // of distributions
 	PartPositives // the number of matched cells, of this shard
 	detectParts
 )
@@ -119,8 +120,8 @@ func Detect(g *ops.Graph, raw, targets *ops.Node, c DetectConfig) *ops.Node {
 	})
 }
 
-// DetectParts is what the loss that [Detect] made consists of, for a log: (5),
-// indexed by [PartBox] and so on.
+// DetectParts is what the loss that [Detect] or [DetectGFL] made consists of, for
+// a log: (6), indexed by [PartBox] and so on.
 func DetectParts(g *ops.Graph, loss *ops.Node) *ops.Node {
 	return g.Apply(ops.Spec{Name: "detect.parts", In: []*ops.Node{loss}, Reads: []ops.Read{{Of: loss, Slot: 1}}, Out: []int{detectParts}, Alias: true})
 }

@@ -16,7 +16,10 @@ const maxLogSize = 12
 type cell struct{ x, y, stride float64 }
 
 // centre is the middle of the cell in pixels.
-func (c cell) centre() (x, y float64) { return (c.x + 0.5) * c.stride, (c.y + 0.5) * c.stride }
+func (c cell) centre() (x, y float64) { return c.point(0.5) }
+
+// point is a place in the cell, in pixels: at 0 its top left corner.
+func (c cell) point(at float64) (x, y float64) { return (c.x + at) * c.stride, (c.y + at) * c.stride }
 
 func cellsOf(levels []Level) []cell {
 	var out []cell

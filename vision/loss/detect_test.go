@@ -26,17 +26,26 @@ var testLevels = []Level{{6, 8, 8}, {3, 4, 16}, {2, 2, 32}} // 64 cells of an im
 
 func newTrial(t *testing.T, dt tensor.Dtype, raw, targets []float64, n, k int, c DetectConfig, shards ops.Collective) *trial {
 	t.Helper()
+	var l1 *buffer.Buffer
+	tr := newTrialOf(t, dt, raw, targets, n, 5+k, func(g *ops.Graph, x, y *ops.Node, mem map[*ops.Node]*buffer.Buffer) *ops.Node {
+		c.L1 = g.Input("l1", buffer.F32, false, 1)
+		l1 = fill(g, c.L1, []float64{0})
+		mem[c.L1] = l1
+		return Detect(g, x, y, c)
+	}, shards)
+	tr.l1 = l1
+	return tr
+}
+
+// newTrialOf is newTrial for any loss, of predictions of so many columns.
+func newTrialOf(t *testing.T, dt tensor.Dtype, raw, targets []float64, n, columns int, loss func(g *ops.Graph, x, y *ops.Node, mem map[*ops.Node]*buffer.Buffer) *ops.Node, shards ops.Collective) *trial {
+	t.Helper()
 	g := ops.NewGraph(dt)
-	x := g.Input("raw", buffer.F32, true, n, len(raw)/n/(5+k), 5+k)
+	x := g.Input("raw", buffer.F32, true, n, len(raw)/n/columns, columns)
 	y := g.Input("targets", buffer.F32, false, n, len(targets)/n/5, 5)
 	tr := &trial{raw: fill(g, x, raw), targets: fill(g, y, targets)}
 	mem := map[*ops.Node]*buffer.Buffer{x: tr.raw, y: tr.targets}
-	if c.L1 == nil {
-		c.L1 = g.Input("l1", buffer.F32, false, 1)
-		tr.l1 = fill(g, c.L1, []float64{0})
-		mem[c.L1] = tr.l1
-	}
-	tr.cost = Detect(g, x, y, c)
+	tr.cost = loss(g, x, y, mem)
 	tr.parts = DetectParts(g, tr.cost)
 	gs, err := gorgonia.Grad(tr.cost, x)
 	if err != nil {
@@ -96,6 +105,30 @@ func scene(seed uint64, n, m, k int) (raw, targets []float64) {
 	return raw, targets
 }
 
+// differences is the largest difference of the gradient from finite ones. hold
+// keeps the matches and class targets.
+func (tr *trial) differences(t *testing.T, hold *bool) float64 {
+	t.Helper()
+	tr.run(t)
+	grad := gradcheck.Read(tr.exec.Value(tr.grad))
+	if tr.exec.Value(tr.parts).F64()[PartPositives] < 6 {
+		t.Fatal("a scene without objects proves nothing")
+	}
+	*hold = true
+	const h = 1e-6
+	worst := 0.0
+	mem := tr.raw.F64()
+	for i, x := range mem {
+		mem[i] = x + h
+		up := tr.run(t)
+		mem[i] = x - h
+		down := tr.run(t)
+		mem[i] = x
+		worst = max(worst, math.Abs(grad[i]-(up-down)/(2*h)))
+	}
+	return worst
+}
+
 // Finite differences, with the matches and class targets held.
 func TestDetectGradient(t *testing.T) {
 	for name, c := range map[string]DetectConfig{"IoU": {}, "GIoU": {GIoU: true}, "narrow": {Radius: 1, TopK: 3, BoxWeight: 2}} {
@@ -105,24 +138,7 @@ func TestDetectGradient(t *testing.T) {
 			raw, targets := scene(3, 3, 6, 3)
 			tr := newTrial(t, tensor.Float64, raw, targets, 3, 3, c, nil)
 			tr.l1.F64()[0] = l1
-			tr.run(t)
-			grad := gradcheck.Read(tr.exec.Value(tr.grad))
-			if tr.exec.Value(tr.parts).F64()[PartPositives] < 6 {
-				t.Fatal("a scene without objects proves nothing")
-			}
-			hold = true
-			const h = 1e-6
-			worst := 0.0
-			mem := tr.raw.F64()
-			for i, x := range mem {
-				mem[i] = x + h
-				up := tr.run(t)
-				mem[i] = x - h
-				down := tr.run(t)
-				mem[i] = x
-				worst = max(worst, math.Abs(grad[i]-(up-down)/(2*h)))
-			}
-			if worst > 1e-7 {
+			if worst := tr.differences(t, &hold); worst > 1e-7 {
 				t.Errorf("%s, L1 %v: gradient is off by %.2g", name, l1, worst)
 			}
 		}
@@ -252,14 +268,22 @@ func matchByMatrices(d *detector[float64], raw []float64) []int32 {
 func TestDetectShardsAgree(t *testing.T) {
 	raw, targets := scene(8, 4, 6, 3)
 	c := DetectConfig{Levels: testLevels, GIoU: true}
-	one := newTrial(t, tensor.Float64, raw, targets, 4, 3, c, nil)
+	shardsAgree(t, raw, targets, func(raw, targets []float64, n int, shards ops.Collective) *trial {
+		return newTrial(t, tensor.Float64, raw, targets, n, 3, c, shards)
+	})
+}
+
+// shardsAgree runs four images at once and as two shards.
+func shardsAgree(t *testing.T, raw, targets []float64, trialOf func(raw, targets []float64, n int, shards ops.Collective) *trial) {
+	t.Helper()
+	one := trialOf(raw, targets, 4, nil)
 	want := one.run(t)
 	for _, split := range []int{1, 2} { // the first image is empty
 		group := vm.NewGroup(2)
 		x, y := split*len(raw)/4, split*len(targets)/4
 		parts := []*trial{
-			newTrial(t, tensor.Float64, raw[:x], targets[:y], split, 3, c, group.Member(0)),
-			newTrial(t, tensor.Float64, raw[x:], targets[y:], 4-split, 3, c, group.Member(1)),
+			trialOf(raw[:x], targets[:y], split, group.Member(0)),
+			trialOf(raw[x:], targets[y:], 4-split, group.Member(1)),
 		}
 		done := make(chan error)
 		for _, p := range parts {
@@ -292,6 +316,12 @@ func TestDetectStep(t *testing.T) {
 	c := DetectConfig{Levels: testLevels}
 	exact, tr := newTrial(t, tensor.Float64, raw, targets, 3, 3, c, nil), newTrial(t, tensor.Float32, raw, targets, 3, 3, c, nil)
 	exact.l1.F64()[0], tr.l1.F32()[0] = 1, 1
+	sameStep(t, exact, tr)
+}
+
+// sameStep compares a trial in float64 with one in float32.
+func sameStep(t *testing.T, exact, tr *trial) {
+	t.Helper()
 	want, first := exact.run(t), tr.run(t)
 	grad := gradcheck.Read(tr.exec.Value(tr.grad))
 	if math.Abs(first-want) > 1e-5*want {

@@ -1,7 +1,8 @@
 // Package metric scores predictions of a whole split: single-label and
 // multi-label classification, with the measures that a medical report needs and
 // bootstrap intervals; detections and instance masks with COCO's measures, curves
-// over the confidence and a confusion matrix ([COCOEval]).
+// over the confidence and a confusion matrix ([COCOEval]); the classes of pixels
+// ([SegmentEval]); and panoptic segments ([PanopticEval]).
 //
 // Means over classes go over the classes that are present in the split; what is
 // undefined there (the sensitivity of a class without images) is NaN in Go and

@@ -5,6 +5,7 @@ import (
 	"image/color"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 
 	"gonum.org/v1/plot"
@@ -21,17 +22,52 @@ const (
 	nameRunes = 22
 )
 
+// background is what a detector's confusion matrix calls the class of no object.
+const background = "background"
+
+// Unit is what a confusion matrix counts.
+type Unit int
+
+// The units.
+const (
+	Images Unit = iota
+	// Objects: behind the classes stands the background, as the prediction for
+	// an object that was not found and as the truth of a box around nothing.
+	Objects
+	// Pixels are many: numbers are rounded.
+	Pixels
+)
+
 // ConfusionMatrix draws counts[truth][prediction]: confusion_matrix.png. Colour
 // is the share of the true class, so that rare classes show as well as common
 // ones; numbers are images. Rows without images stay white.
 func ConfusionMatrix(w io.Writer, counts [][]int, names []string) error {
-	return confusion(w, "Confusion matrix", matrix{counts: counts}, names)
+	return Confusion(w, Images, counts, names, false)
 }
 
 // NormalizedConfusionMatrix draws the same matrix with per cent of the true
 // class in its cells: confusion_matrix_normalized.png.
 func NormalizedConfusionMatrix(w io.Writer, counts [][]int, names []string) error {
-	return confusion(w, "Confusion matrix, % of the true class", matrix{counts: counts, percent: true}, names)
+	return Confusion(w, Images, counts, names, true)
+}
+
+// Confusion is [ConfusionMatrix] and, with percent, [NormalizedConfusionMatrix]
+// for any unit. For Objects counts have one row and one column more than there
+// are names.
+func Confusion(w io.Writer, u Unit, counts [][]int, names []string, percent bool) error {
+	title := "Confusion matrix"
+	switch {
+	case percent:
+		title += ", % of the true class"
+	case u == Objects:
+		title += ", objects"
+	case u == Pixels:
+		title += ", pixels"
+	}
+	if u == Objects {
+		names = append(slices.Clone(names), background)
+	}
+	return confusion(w, title, matrix{counts: counts, percent: percent, unit: u}, names)
 }
 
 func confusion(w io.Writer, title string, m matrix, names []string) error {
@@ -71,7 +107,12 @@ func confusion(w io.Writer, title string, m matrix, names []string) error {
 		every = (n + 39) / 40
 	}
 	var xs, ys plot.ConstantTicks
-	for i := 0; i < n; i += every {
+	for i := range n {
+		// The background is named in any case, and not crowded.
+		last := m.unit == Objects && i == n-1
+		if !last && (i%every != 0 || m.unit == Objects && i > n-1-every) {
+			continue
+		}
 		xs = append(xs, plot.Tick{Value: float64(i) + 0.5, Label: short[i]})
 		ys = append(ys, plot.Tick{Value: float64(n-i) - 0.5, Label: short[i]})
 	}
@@ -93,20 +134,39 @@ func confusion(w io.Writer, title string, m matrix, names []string) error {
 type matrix struct {
 	counts  [][]int
 	percent bool
+	unit    Unit
 }
 
 // text is what stands in the cell of v images of total: 0.4 % is not "0".
 func (m matrix) text(v, total int) string {
+	if !m.percent && m.unit == Pixels {
+		return rounded(v)
+	}
 	if !m.percent {
 		return strconv.Itoa(v)
 	}
-	if share := 100 * float64(v) / float64(total); share < 0.5 {
+	if share := 100 * float64(v) / float64(total); share <= 0.5 {
 		return "<1"
-	} else if share > 99.5 && v < total {
+	} else if share >= 99.5 && v < total {
 		return ">99"
 	} else {
 		return strconv.FormatFloat(share, 'f', 0, 64)
 	}
+}
+
+// rounded is 1234567 as "1.2M".
+func rounded(n int) string {
+	v := float64(n)
+	for _, unit := range []string{"", "k", "M", "G"} {
+		switch {
+		case unit == "" && n < 1000, v < 999.5 && v >= 9.95:
+			return strconv.FormatFloat(v, 'f', 0, 64) + unit
+		case v < 9.95:
+			return strconv.FormatFloat(v, 'f', 1, 64) + unit
+		}
+		v /= 1000
+	}
+	return strconv.FormatFloat(v, 'f', 0, 64) + "T"
 }
 
 // Plot implements [plot.Plotter].
@@ -141,6 +201,13 @@ func (m matrix) Plot(c draw.Canvas, p *plot.Plot) {
 			c.StrokeLine2(line, trX(float64(k)), trY(0), trX(float64(k)), trY(float64(n)))
 			c.StrokeLine2(line, trX(0), trY(float64(k)), trX(float64(n)), trY(float64(k)))
 		}
+	}
+	if m.unit == Objects {
+		// No object that was not found as anything: there is no such count.
+		c.FillPolygon(grid, rect(trX(float64(n-1)), trY(0), trX(float64(n)), trY(1)))
+		line := draw.LineStyle{Color: grey, Width: 0.9}
+		c.StrokeLine2(line, trX(float64(n-1)), trY(0), trX(float64(n-1)), trY(float64(n)))
+		c.StrokeLine2(line, trX(0), trY(1), trX(float64(n)), trY(1))
 	}
 	c.StrokeLines(draw.LineStyle{Color: grey, Width: 0.6}, append(rect(trX(0), trY(0), trX(float64(n)), trY(float64(n))), vg.Point{X: trX(0), Y: trY(0)}))
 }

@@ -1,6 +1,7 @@
 // Package plot draws the pictures of a run directory as PNG: curves of losses,
-// metrics and learning rate, the confusion matrix, ROC curves, and class
-// counts. Fonts are compiled in, and the same data gives the same bytes.
+// metrics and learning rate, the confusion matrix, ROC curves, precision, recall
+// and F1 of detectors, class counts and the boxes of a data set. Fonts are
+// compiled in, and the same data gives the same bytes.
 package plot
 
 import (

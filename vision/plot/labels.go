@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/text"
@@ -27,12 +28,24 @@ const mostBars = 80
 // than 80 classes are drawn without names, the splits stacked, sorted by their
 // total, which shows the tail.
 func LabelCounts(w io.Writer, names []string, splits []Split) error {
+	p, height, err := countBars(names, splits, "images")
+	if err != nil {
+		return err
+	}
+	return encode(w, 520, height, func(c draw.Canvas) {
+		p.Draw(draw.Crop(c, 8, -40, 14, -26))
+		key(c, splits)
+	})
+}
+
+// countBars is the plot of counts of something, and the height that it needs.
+func countBars(names []string, splits []Split, what string) (*plot.Plot, vg.Length, error) {
 	if len(names) == 0 || len(splits) == 0 {
-		return fmt.Errorf("plot class counts: %d classes in %d splits", len(names), len(splits))
+		return nil, 0, fmt.Errorf("plot class counts: %d classes in %d splits", len(names), len(splits))
 	}
 	for _, s := range splits {
 		if len(s.Counts) != len(names) {
-			return fmt.Errorf("plot class counts: split %s has %d counts for %d classes", s.Name, len(s.Counts), len(names))
+			return nil, 0, fmt.Errorf("plot class counts: split %s has %d counts for %d classes", s.Name, len(s.Counts), len(names))
 		}
 	}
 	b := bars{splits: splits, named: len(names) <= mostBars}
@@ -50,7 +63,8 @@ func LabelCounts(w io.Writer, names []string, splits []Split) error {
 		most = max(most, slices.Max(total))
 		slices.SortStableFunc(b.order, func(i, j int) int { return total[j] - total[i] })
 	}
-	p := newPlot("Images per class", "images", "")
+	title := strings.ToUpper(what[:1]) + what[1:] + " per class"
+	p := newPlot(title, what, "")
 	p.X.Min, p.X.Max = 0, float64(most)
 	p.Y.Min, p.Y.Max = 0, float64(len(names))
 	p.X.Tick.Marker = ticks{whole: true}
@@ -62,7 +76,7 @@ func LabelCounts(w io.Writer, names []string, splits []Split) error {
 			marks = append(marks, plot.Tick{Value: float64(len(names)-i) - 0.5, Label: shorten(name, 30)})
 		}
 	} else {
-		p.Title.Text = fmt.Sprintf("Images per class, %d classes, most frequent on top", len(names))
+		p.Title.Text = fmt.Sprintf("%s, %d classes, most frequent on top", title, len(names))
 	}
 	p.Y.Tick.Marker = marks
 	p.Add(b)
@@ -71,10 +85,7 @@ func LabelCounts(w io.Writer, names []string, splits []Split) error {
 	if b.named {
 		height = max(110, vg.Length(len(names))*max(13, 9*vg.Length(len(splits)))+70)
 	}
-	return encode(w, 520, height, func(c draw.Canvas) {
-		p.Draw(draw.Crop(c, 8, -40, 14, -26))
-		key(c, splits)
-	})
+	return p, height, nil
 }
 
 // key names the colours in a line at the top of the page.

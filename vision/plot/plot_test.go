@@ -8,6 +8,7 @@ import (
 	"image/png"
 	"io"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,10 +80,81 @@ func pictures() map[string]func(io.Writer) error {
 	counts := func(n int) func(io.Writer) error {
 		return func(w io.Writer) error { names, s := labels(n); return LabelCounts(w, names, s) }
 	}
+	found := func(n int) ([]float64, []ClassCurve, []ClassCurve, int) {
+		var at []float64
+		pr, f1 := make([]ClassCurve, n), make([]ClassCurve, n)
+		for k := range n {
+			pr[k].Name, f1[k].Name = fmt.Sprintf("cell type %d", k), fmt.Sprintf("cell type %d", k)
+		}
+		pr[0].Name, f1[0].Name = "Arla-Standard-Milk-Ecological-Lactose-Free-1L", "Überlängenverhältnis"
+		pr[n-1].AP50 = math.NaN()
+		for i := range 1000 {
+			x := float64(i) / 999
+			at = append(at, x)
+			for k := range n {
+				y := 1 - math.Pow(x, float64(k+2))
+				pr[k].Y, pr[k].AP50 = append(pr[k].Y, y), pr[k].AP50+y/1000
+				f1[k].Y = append(f1[k].Y, math.Min(1, (.6+.3*float64(k)/float64(n))*math.Pow(math.Sin(math.Pi*math.Pow(x, .6)), .4)))
+			}
+		}
+		return at, pr, f1, 320
+	}
+	recalls := func(n int) func(io.Writer) error {
+		return func(w io.Writer) error { at, pr, _, _ := found(n); return PrecisionRecall(w, "boxes", at, pr, .8123) }
+	}
+	measures := func(n int) func(io.Writer) error {
+		return func(w io.Writer) error {
+			at, _, f1, best := found(n)
+			return OverConfidence(w, "boxes", "F1", at, f1, best)
+		}
+	}
+	boxes := func(n, count int) func(io.Writer) error {
+		return func(w io.Writer) error {
+			names, s := labels(n)
+			rng := rand.New(rand.NewPCG(1, 1))
+			var b []LabelBox
+			for range count {
+				x, y := .5+.2*rng.NormFloat64(), .6+.15*rng.NormFloat64()
+				side := math.Exp(-1.6 + .5*rng.NormFloat64())
+				b = append(b, LabelBox{x, y, side, .8 * side, side * side * 640 * 480})
+			}
+			return BoxLabels(w, names, s, b)
+		}
+	}
+	crossed := func(u Unit, n, scale int, percent bool) func(io.Writer) error {
+		return func(w io.Writer) error {
+			c, names := matrix(n)
+			for _, row := range c {
+				for j := range row {
+					row[j] *= scale
+				}
+			}
+			if u == Objects {
+				names = names[:n-1]
+				c[n-1][n-1], c[n-1][0], c[0][n-1] = 0, 17, 9
+			}
+			return Confusion(w, u, c, names, percent)
+		}
+	}
 	return map[string]func(io.Writer) error{
-		"results":   func(w io.Writer) error { return Curves(w, results) },
-		"results_4": func(w io.Writer) error { return Curves(w, append(results[:3:3], Panel{Title: "Nothing"})) },
-		"results_1": func(w io.Writer) error { return Curves(w, results[:1]) },
+		"BoxPR_curve":           recalls(4),
+		"BoxPR_curve_12":        recalls(12),
+		"BoxPR_curve_80":        recalls(80),
+		"BoxF1_curve":           measures(4),
+		"BoxF1_curve_80":        measures(80),
+		"BoxF1_curve_none":      func(w io.Writer) error { return OverConfidence(w, "boxes", "F1", []float64{0, 1}, nil, -1) },
+		"confusion_boxes":       crossed(Objects, 4, 1, false),
+		"confusion_boxes_norm":  crossed(Objects, 13, 1, true),
+		"confusion_boxes_81":    crossed(Objects, 81, 1, false),
+		"confusion_pixels":      crossed(Pixels, 5, 123457, false),
+		"confusion_pixels_norm": crossed(Pixels, 5, 123457, true),
+		"labels_boxes":          boxes(3, 4000),
+		"labels_boxes_few":      boxes(2, 5),
+		"labels_boxes_24":       boxes(24, 100000),
+		"labels_boxes_300":      boxes(300, 1000),
+		"results":               func(w io.Writer) error { return Curves(w, results) },
+		"results_4":             func(w io.Writer) error { return Curves(w, append(results[:3:3], Panel{Title: "Nothing"})) },
+		"results_1":             func(w io.Writer) error { return Curves(w, results[:1]) },
 		"results_first": func(w io.Writer) error {
 			return Curves(w, []Panel{{Title: "One epoch", XLabel: "epoch", Series: []Series{{"train", []float64{1}, []float64{0.7}}, {"val", []float64{1}, []float64{0.9}}}}})
 		},
@@ -226,16 +298,40 @@ func TestShorten(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	for want, err := range map[string]error{
-		"no panels":                            Curves(io.Discard, nil),
-		`series "a" has 1 x and 2 y values`:    Curves(io.Discard, []Panel{{Series: []Series{{"a", []float64{1}, []float64{1, 2}}}}}),
-		"0 rows and 0 class names":             ConfusionMatrix(io.Discard, nil, nil),
-		"row 1 has 1 columns, want 2":          ConfusionMatrix(io.Discard, [][]int{{1, 2}, {1}}, []string{"a", "b"}),
-		`curve "a" has 1 x and 0 y values`:     ROC(io.Discard, []ROCCurve{{Name: "a", X: []float64{1}}}),
-		"0 classes in 0 splits":                LabelCounts(io.Discard, nil, nil),
-		"split val has 0 counts for 1 classes": LabelCounts(io.Discard, []string{"a"}, []Split{{Name: "val"}}),
+		"no panels":                                      Curves(io.Discard, nil),
+		`series "a" has 1 x and 2 y values`:              Curves(io.Discard, []Panel{{Series: []Series{{"a", []float64{1}, []float64{1, 2}}}}}),
+		"0 rows and 0 class names":                       ConfusionMatrix(io.Discard, nil, nil),
+		"row 1 has 1 columns, want 2":                    ConfusionMatrix(io.Discard, [][]int{{1, 2}, {1}}, []string{"a", "b"}),
+		`curve "a" has 1 x and 0 y values`:               ROC(io.Discard, []ROCCurve{{Name: "a", X: []float64{1}}}),
+		"0 classes in 0 splits":                          LabelCounts(io.Discard, nil, nil),
+		"F1 over confidence, boxes at IoU 0.5: 0 points": OverConfidence(io.Discard, "boxes", "F1", nil, nil, -1),
+		`curve "a" has 1 values at 2 points`:             PrecisionRecall(io.Discard, "boxes", []float64{0, 1}, []ClassCurve{{Name: "a", Y: []float64{1}}}, 0),
+		"2 rows and 3 class names":                       Confusion(io.Discard, Objects, [][]int{{1, 0}, {0, 1}}, []string{"a", "b"}, false),
+		"plot boxes: there is none":                      BoxLabels(io.Discard, []string{"a"}, []Split{{Counts: []int{1}}}, nil),
+		"split train has 2 counts":                       BoxLabels(io.Discard, []string{"a"}, []Split{{Name: "train", Counts: []int{1, 1}}}, []LabelBox{{}}),
+		"split val has 0 counts for 1 classes":           LabelCounts(io.Discard, []string{"a"}, []Split{{Name: "val"}}),
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want it to say %q", err, want)
 		}
+	}
+}
+
+func TestRounded(t *testing.T) {
+	for n, want := range map[int]string{0: "0", 7: "7", 999: "999", 1000: "1.0k", 1234: "1.2k", 9949: "9.9k", 9950: "10k", 99960: "100k", 999499: "999k", 999500: "1.0M", 1234567: "1.2M", 98765432: "99M", 4e9: "4.0G", 5e12: "5T"} {
+		if got := rounded(n); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+}
+
+// The bars, the map and the histogram count what was given.
+func TestBoxLabelsCount(t *testing.T) {
+	h := bin([]LabelBox{{X: 0, Y: 0}, {X: .999, Y: 0}, {X: 1, Y: 1}, {X: -1, Y: 2}})
+	if h[0][0] != 1 || h[0][heatBins-1] != 1 || h[heatBins-1][heatBins-1] != 1 || h[heatBins-1][0] != 1 {
+		t.Error("centres are in wrong cells")
+	}
+	if got := (downwards{}).Ticks(0, 1); got[0].Label != "0" || got[0].Value != 1 {
+		t.Errorf("ticks %v", got)
 	}
 }

@@ -45,7 +45,7 @@ const probe = `<script>addEventListener("load", () => {
 })</script></body>`
 
 func TestReportInBrowser(t *testing.T) {
-	for name, width := range map[string]string{"twelve": "1280,1000", "noval": "420,800"} {
+	for name, width := range map[string]string{"twelve": "1280,1000", "noval": "420,800", "mask": "420,800", "segment": "900,800"} {
 		dir := t.TempDir()
 		r := scenes[name].run(t, dir)
 		page := reportOf(t, dir, r)
@@ -58,18 +58,32 @@ func TestReportInBrowser(t *testing.T) {
 		if m == nil {
 			t.Fatalf("%s: the page did not load:\n%.500s", name, dom)
 		}
-		pictures := map[string]string{"twelve": "9", "noval": "3"}[name]
+		pictures := map[string]string{"twelve": "9", "noval": "3", "mask": "16", "segment": "7"}[name]
 		if want := pictures + " pictures, broken: [], wider by 0, empty: []"; m[1] != want {
 			t.Errorf("%s: the browser sees %q, want %q", name, m[1], want)
 		}
-		if name != "twelve" {
+		if name == "noval" {
 			continue
 		}
 		text := strings.ReplaceAll(prose(strings.Replace(dom, "<body data", "<body><i data", 1)), "&nbsp;", " ")
-		for _, want := range append(r.Summary(), r.Model.SHA256, "Överlängenverhältnis", percent(float64(r.Evaluations[1].Classification.PerClass[0].Sensitivity))) {
+		figures := map[string]func() []string{
+			"twelve": func() []string {
+				return []string{"Överlängenverhältnis", percent(float64(r.Evaluations[1].Classification.PerClass[0].Sensitivity))}
+			},
+			"mask": func() []string {
+				return []string{"box mAP50-95", "not found", decimal(float64(r.Evaluations[0].Masks.Stats.AR100))}
+			},
+			"segment": func() []string {
+				return []string{"boundary F1", "HD95 in mm", percent(float64(r.Evaluations[0].Segmentation.PerClass[1].Dice))}
+			},
+		}[name]()
+		for _, want := range append(append(r.Summary(), r.Model.SHA256), figures...) {
 			if want = strings.ReplaceAll(want, nbsp, " "); !strings.Contains(text, want) {
-				t.Errorf("the browser's page does not say %q", want)
+				t.Errorf("%s: the browser's page does not say %q", name, want)
 			}
+		}
+		if name != "twelve" {
+			continue
 		}
 
 		shot := filepath.Join(dir, "shot.png")

@@ -1,5 +1,5 @@
 // Package report writes what people look at after a run: montages of pictures
-// ([Sheet]), the curves and matrices of a run directory ([Plots]), results.csv
+// ([Sheet], with boxes and masks [ClassSheet] and [BoxMistakes]), the curves and matrices of a run directory ([Plots]), results.csv
 // ([WriteCSV]) and report.html ([HTML]).
 //
 // It takes plain data and writes files. Every file appears under its name only

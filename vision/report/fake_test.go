@@ -26,6 +26,7 @@ type scene struct {
 	classes, epochs, images int
 	sure                    float64 // how far the right logit stands out
 	noVal, multi, test      bool
+	task                    string // "" is classification
 }
 
 func (s scene) names() []string {
@@ -123,6 +124,10 @@ func (s scene) run(t *testing.T, dir string) Run {
 			counts[c] = (120 + 10*(c%5)) / (k*4 + 1)
 		}
 		r.Data.Splits = append(r.Data.Splits, plot.Split{Name: name, Counts: counts})
+	}
+	if s.task != "" {
+		s.objects(t, dir, &r)
+		return r
 	}
 	d := Drawings{History: r.History, Classes: r.Data.Classes, Counts: r.Data.Splits}
 	if !s.noVal {

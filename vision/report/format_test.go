@@ -55,6 +55,12 @@ func TestSummary(t *testing.T) {
 		"train only": {Run{History: epochs(1, nan), Evaluations: []Evaluation{{Split: "train"}}}, []string{"1 epoch.", "There was no validation split: nothing here says how well the model does on new images."}},
 		"scored": {Run{Evaluations: []Evaluation{{Split: "test", Images: 105, Classification: scored}}},
 			[]string{"On 105 images of test: accuracy 89.5 %; always answering the most frequent class would reach 95.2 %. Weakest class: dog, recognised in 4 of 5 images (80.0 %)."}},
+		"detect": {Run{Task: "detect", Evaluations: []Evaluation{{Split: "val", Images: 9, Detection: &Detection{Classes: []string{"cat", "dog"}, Stats: &metric.COCOStats{AP: .6123, AP50: .8, PerClass: []metric.COCOClass{{Class: 0, AP: .7}, {Class: 1, AP: .5, Objects: 1}}},
+			Curves: &metric.Confidences{Confidence: []float64{0, .41}, Classes: []int{0}, Precision: [][]float64{make([]float64, 1000)}, Recall: [][]float64{make([]float64, 1000)}, F1: [][]float64{make([]float64, 1000)}, Best: 1}}}}},
+			[]string{"On 9 images of val: mAP50-95 0.612 (mAP50 0.800); F1 is best at confidence 0.410, with precision 0.000 and recall 0.000. Weakest class: dog, mAP50-95 0.500 on 1 object."}},
+		"unscored": {Run{Evaluations: []Evaluation{{Detection: &Detection{Stats: &metric.COCOStats{AP: metric.Undefined}}}, {Segmentation: &metric.Segmentation{MIoU: metric.Undefined}}}}, nil},
+		"segment": {Run{Evaluations: []Evaluation{{Split: "test", Images: 2, Segmentation: &metric.Segmentation{MIoU: .5, Dice: .625, PixelAccuracy: .9, PerClass: []metric.SegmentClass{{Name: "sky", Pixels: 9, IoU: .9}, {Name: "sea", Pixels: 1, IoU: .1}, {Name: "none"}}}}}},
+			[]string{"On 2 images of test: mean IoU 50.0 %, Dice 62.5 %; 90.0 % of the pixels are right. Weakest class: sea, IoU 10.0 %."}},
 		"multi": {Run{Evaluations: []Evaluation{{Split: "val", Images: 1, MultiLabel: &metric.MultiLabel{MAP: .5, ExactMatch: metric.Undefined}}}}, []string{"On 1 image of val: mean average precision 0.500."}},
 	} {
 		got := c.run.Summary()
@@ -62,7 +68,7 @@ func TestSummary(t *testing.T) {
 			t.Errorf("%s:\n%s\nwant\n%s", name, g, w)
 		}
 	}
-	if got := confusions(scored, 1); len(got) != 1 || got[0].Truth != "cat" || got[0].Prediction != "dog" || got[0].N != 10 || got[0].Share != "10.0"+nbsp+"%" {
+	if got := confusions(scored.Confusion, []string{"cat", "dog", "eel"}, 1); len(got) != 1 || got[0].Truth != "cat" || got[0].Prediction != "dog" || got[0].N != 10 || got[0].Share != "10.0"+nbsp+"%" {
 		t.Errorf("confusions %+v", got)
 	}
 }

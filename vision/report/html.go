@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"path/filepath"
+	"strings"
 )
 
 const (
@@ -36,12 +37,15 @@ type document struct {
 	Commands   []command
 
 	CurvesPlot, ROCPlot, LabelsPlot *picture
+	LabelsTitle                     string
+	ClassCurves                     []*picture
 	Matrices                        []*picture
 	Beside                          bool
 
 	Train     []*picture
 	Val       []valBatch
 	Worst     *picture
+	WorstNote string
 	Listed    []Skip
 	More      int
 	SkipCount string
@@ -77,16 +81,34 @@ func HTML(dir string, r Run) error {
 	a := &album{dir: dir}
 	d.CurvesPlot = a.plot(r.Pictures.Results, "Curves of loss, accuracy and learning rate over the epochs")
 	d.Beside = len(r.Data.Classes) <= mostBeside
+	unit := "images"
+	if len(d.Results) > 0 {
+		unit = d.Results[0].Unit
+	}
 	if p := a.plot(r.Pictures.ConfusionNormalized, "Confusion matrix in per cent of the true class"); p != nil {
 		d.Matrices = append(d.Matrices, p)
 	}
 	if len(d.Matrices) == 0 || len(r.Data.Classes) <= mostNumbered {
-		if p := a.plot(r.Pictures.Confusion, "Confusion matrix in images"); p != nil {
+		if p := a.plot(r.Pictures.Confusion, "Confusion matrix in "+unit); p != nil {
 			d.Matrices = append(d.Matrices, p)
 		}
 	}
 	d.ROCPlot = a.plot(r.Pictures.ROC, "Receiver operating characteristics")
-	d.LabelsPlot = a.plot(r.Pictures.Labels, "Images per class and split")
+	for _, c := range []struct {
+		of   string
+		pics CurvePictures
+	}{{"masks", r.Pictures.Mask}, {"boxes", r.Pictures.Box}} {
+		for _, k := range []struct{ name, alt string }{{c.pics.PR, "Precision over recall"}, {c.pics.F1, "F1 over confidence"}, {c.pics.P, "Precision over confidence"}, {c.pics.R, "Recall over confidence"}} {
+			if p := a.plot(k.name, k.alt+", "+c.of); p != nil {
+				d.ClassCurves = append(d.ClassCurves, p)
+			}
+		}
+	}
+	d.LabelsTitle = "Images per class"
+	if r.counts() == "objects" {
+		d.LabelsTitle = "Annotated objects"
+	}
+	d.LabelsPlot = a.plot(r.Pictures.Labels, strings.ToUpper(r.counts()[:1])+r.counts()[1:]+" per class and split")
 	for i, name := range r.TrainBatches {
 		if p := a.get(name, fmt.Sprintf("Training batch %d as the model sees it", i)); p != nil {
 			d.Train = append(d.Train, p)
@@ -99,6 +121,14 @@ func HTML(dir string, r Run) error {
 		}
 	}
 	d.Worst = a.get(r.Mistakes, "The worst mistakes")
+	switch r.Task {
+	case "detect", "instance":
+		d.WorstNote = "Boxes around nothing, or of the wrong class, that the model was surest of, and the largest objects that it missed, in red; what is annotated around them in dashed green. Look at them for missing labels first."
+	case "segment":
+		d.WorstNote = "The images with the largest share of wrong pixels. Look at them for wrong labels first."
+	default:
+		d.WorstNote = "The images that the model got wrong and was surest of. Look at them for wrong labels first."
+	}
 	d.Warnings = append(append([]string(nil), r.Warnings...), a.warnings...)
 	d.Listed = r.Skipped[:min(len(r.Skipped), mostSkipped)]
 	d.More, d.SkipCount = len(r.Skipped)-len(d.Listed), count(len(r.Skipped), "file")

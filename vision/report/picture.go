@@ -22,6 +22,9 @@ type picture struct {
 	Dots bool // a plot, whose pixels are smaller than those of photographs
 }
 
+// Wide tells whether the picture needs the whole page.
+func (p *picture) Wide() bool { return p.W > 1000 }
+
 // album reads the pictures of a run directory. What is not there is left out;
 // what cannot be read becomes a warning, for a report with a hole is better than
 // none.

@@ -14,45 +14,65 @@ import (
 // Drawings is what [Plots] draws. All of it may be empty.
 type Drawings struct {
 	History History
-	// One of the two, of the split that ROC belongs to.
+	// What one split scored, as in [Evaluation].
 	Classification *metric.Classification
 	MultiLabel     *metric.MultiLabel
+	Detection      *Detection
+	Masks          *Detection
+	Segmentation   *metric.Segmentation
 	ROC            []plot.ROCCurve // see [ROC] and [MultiLabelROC]
 	Classes        []string
 	Counts         []plot.Split // images per class in every split
+	// Boxes are those of the training images; with them Counts are objects per
+	// class. See [LabelBoxes].
+	Boxes []plot.LabelBox
 }
 
 // Pictures names the plots of a run directory, relative to it; "" is a plot
 // that does not exist.
 type Pictures struct {
 	Results, Confusion, ConfusionNormalized, ROC, Labels string
+	// Box and Mask are a detector's curves, by its boxes and by its masks.
+	Box, Mask CurvePictures
+}
+
+// CurvePictures are precision over recall, and F1, precision and recall over the
+// confidence: BoxPR_curve.png, BoxF1_curve.png, BoxP_curve.png and
+// BoxR_curve.png, or with Mask in front.
+type CurvePictures struct{ PR, F1, P, R string }
+
+// plotFile is a plot of a run directory: the name is kept in done.
+type plotFile struct {
+	name string
+	have bool
+	done *string
+	draw func(io.Writer) error
 }
 
 // Plots draws results.png (losses, accuracy, learning rate),
-// confusion_matrix.png, confusion_matrix_normalized.png, roc.png and labels.png
-// into dir, and tells which of them there was anything to draw for.
+// confusion_matrix.png, confusion_matrix_normalized.png, roc.png, labels.png and
+// a detector's curves into dir, and tells which of them there was anything to
+// draw for.
 func Plots(dir string, d Drawings) (Pictures, error) {
 	var p Pictures
-	var matrix metric.Confusion
-	if d.Classification != nil && slices.ContainsFunc(d.Classification.PerClass, func(c metric.Class) bool { return c.Support > 0 }) {
-		matrix = d.Classification.Confusion
-	}
+	matrix, unit, classes := d.confusion()
 	panels := d.panels()
 	counted := slices.ContainsFunc(d.Counts, func(s plot.Split) bool {
 		return slices.ContainsFunc(s.Counts, func(n int) bool { return n > 0 })
 	})
-	for _, x := range []struct {
-		name string
-		have bool
-		done *string
-		draw func(io.Writer) error
-	}{
+	labels := func(w io.Writer) error { return plot.LabelCounts(w, d.Classes, d.Counts) }
+	if len(d.Boxes) > 0 {
+		labels = func(w io.Writer) error { return plot.BoxLabels(w, d.Classes, d.Counts, d.Boxes) }
+	}
+	all := []plotFile{
 		{"results.png", len(panels) > 0, &p.Results, func(w io.Writer) error { return plot.Curves(w, panels) }},
-		{"confusion_matrix.png", len(matrix) > 0, &p.Confusion, func(w io.Writer) error { return plot.ConfusionMatrix(w, matrix, d.Classes) }},
-		{"confusion_matrix_normalized.png", len(matrix) > 0, &p.ConfusionNormalized, func(w io.Writer) error { return plot.NormalizedConfusionMatrix(w, matrix, d.Classes) }},
+		{"confusion_matrix.png", len(matrix) > 0, &p.Confusion, func(w io.Writer) error { return plot.Confusion(w, unit, matrix, classes, false) }},
+		{"confusion_matrix_normalized.png", len(matrix) > 0, &p.ConfusionNormalized, func(w io.Writer) error { return plot.Confusion(w, unit, matrix, classes, true) }},
 		{"roc.png", len(d.ROC) > 0, &p.ROC, func(w io.Writer) error { return plot.ROC(w, d.ROC) }},
-		{"labels.png", counted, &p.Labels, func(w io.Writer) error { return plot.LabelCounts(w, d.Classes, d.Counts) }},
-	} {
+		{"labels.png", counted, &p.Labels, labels},
+	}
+	all = append(append(all, d.Detection.drawings(&p.Box)...), d.Masks.drawings(&p.Mask)...)
+	for _, x := range all {
 		if !x.have {
 			continue
 		}
@@ -66,6 +86,51 @@ func Plots(dir string, d Drawings) (Pictures, error) {
 		*x.done = x.name
 	}
 	return p, nil
+}
+
+// confusion is the matrix of what was scored, nil if it is empty, what it counts
+// and the names of its classes.
+func (d Drawings) confusion() (metric.Confusion, plot.Unit, []string) {
+	var matrix metric.Confusion
+	unit, names := plot.Images, d.Classes
+	switch {
+	case d.Classification != nil:
+		matrix = d.Classification.Confusion
+	case d.Detection != nil:
+		matrix, unit = d.Detection.Confusion, plot.Objects
+	case d.Masks != nil:
+		matrix, unit = d.Masks.Confusion, plot.Objects
+	case d.Segmentation != nil:
+		matrix, unit, names = d.Segmentation.Confusion, plot.Pixels, classNames(d.Segmentation)
+	}
+	if !slices.ContainsFunc(matrix, func(row []int) bool {
+		return slices.ContainsFunc(row, func(n int) bool { return n > 0 })
+	}) {
+		return nil, unit, names
+	}
+	return matrix, unit, names
+}
+
+// drawings are the curves of a detector.
+func (d *Detection) drawings(p *CurvePictures) []plotFile {
+	if d == nil || d.Stats == nil || d.Curves == nil || len(d.Curves.Classes) == 0 {
+		return nil
+	}
+	c := d.Curves
+	over := func(measure string, rows [][]float64) func(io.Writer) error {
+		return func(w io.Writer) error {
+			return plot.OverConfidence(w, d.Kind.String(), measure, c.Confidence, d.classCurves(rows), c.Best)
+		}
+	}
+	return []plotFile{
+		{d.prefix() + "PR_curve.png", true, &p.PR, func(w io.Writer) error {
+			recall, precision := d.precisionRecall()
+			return plot.PrecisionRecall(w, d.Kind.String(), recall, d.classCurves(precision), float64(d.Stats.AP50))
+		}},
+		{d.prefix() + "F1_curve.png", true, &p.F1, over("F1", c.F1)},
+		{d.prefix() + "P_curve.png", true, &p.P, over("precision", c.Precision)},
+		{d.prefix() + "R_curve.png", true, &p.R, over("recall", c.Recall)},
+	}
 }
 
 // panels are the curves that have any value.

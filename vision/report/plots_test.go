@@ -19,11 +19,15 @@ func TestPlotsLeavesOut(t *testing.T) {
 		d    Drawings
 		want Pictures
 	}{
-		"nothing":     {},
-		"no numbers":  {d: Drawings{History: History{Epochs: []EpochRow{{Epoch: 1, TrainLoss: nan, ValLoss: nan, Score: nan, Second: nan, LR: nan}}}}},
-		"train only":  {Drawings{History: History{Epochs: []EpochRow{{Epoch: 1, TrainLoss: 1, ValLoss: nan, Score: nan, Second: nan, LR: nan}}}}, Pictures{Results: "results.png"}},
-		"no images":   {d: Drawings{Classes: names, Counts: []plot.Split{{Name: "train", Counts: []int{0, 0}}}, Classification: &metric.Classification{PerClass: metric.NewConfusion(2).PerClass(), Confusion: metric.NewConfusion(2)}}},
-		"val only":    {Drawings{Classes: names, Classification: scored}, Pictures{Confusion: "confusion_matrix.png", ConfusionNormalized: "confusion_matrix_normalized.png"}},
+		"nothing":    {},
+		"no numbers": {d: Drawings{History: History{Epochs: []EpochRow{{Epoch: 1, TrainLoss: nan, ValLoss: nan, Score: nan, Second: nan, LR: nan}}}}},
+		"train only": {Drawings{History: History{Epochs: []EpochRow{{Epoch: 1, TrainLoss: 1, ValLoss: nan, Score: nan, Second: nan, LR: nan}}}}, Pictures{Results: "results.png"}},
+		"no images":  {d: Drawings{Classes: names, Counts: []plot.Split{{Name: "train", Counts: []int{0, 0}}}, Classification: &metric.Classification{PerClass: metric.NewConfusion(2).PerClass(), Confusion: metric.NewConfusion(2)}}},
+		"val only":   {Drawings{Classes: names, Classification: scored}, Pictures{Confusion: "confusion_matrix.png", ConfusionNormalized: "confusion_matrix_normalized.png"}},
+		"objects": {Drawings{Classes: names, Detection: &Detection{Classes: names, Stats: &metric.COCOStats{}, Confusion: metric.Confusion{{1, 0, 0}, {0, 0, 0}, {0, 0, 0}},
+			Curves: &metric.Confidences{Confidence: []float64{0, 1}, Classes: []int{1}, Precision: [][]float64{{1, 1}}, Recall: [][]float64{{1, 0}}, F1: [][]float64{{1, 0}}}}},
+			Pictures{Confusion: "confusion_matrix.png", ConfusionNormalized: "confusion_matrix_normalized.png", Box: CurvePictures{"BoxPR_curve.png", "BoxF1_curve.png", "BoxP_curve.png", "BoxR_curve.png"}}},
+		"pixels":      {Drawings{Classes: names, Segmentation: &metric.Segmentation{PerClass: make([]metric.SegmentClass, 1), Confusion: metric.Confusion{{5}}}}, Pictures{Confusion: "confusion_matrix.png", ConfusionNormalized: "confusion_matrix_normalized.png"}},
 		"multi-label": {Drawings{Classes: names, MultiLabel: &metric.MultiLabel{}, ROC: []plot.ROCCurve{{X: []float64{0, 1}, Y: []float64{0, 1}}}, Counts: []plot.Split{{Counts: []int{0, 1}}}}, Pictures{ROC: "roc.png", Labels: "labels.png"}},
 	} {
 		dir := t.TempDir()
@@ -39,7 +43,7 @@ func TestPlotsLeavesOut(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := 0
-		for _, p := range []string{got.Results, got.Confusion, got.ConfusionNormalized, got.ROC, got.Labels} {
+		for _, p := range []string{got.Results, got.Confusion, got.ConfusionNormalized, got.ROC, got.Labels, got.Box.PR, got.Box.F1, got.Box.P, got.Box.R} {
 			if p != "" {
 				n++
 			}

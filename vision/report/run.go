@@ -10,7 +10,7 @@ import (
 // Run is everything report.html tells about a run. Zero values are left out.
 type Run struct {
 	Name    string    // of the run directory
-	Task    string    // classify
+	Task    string    // classify, detect, segment or instance
 	Mode    string    // lora, linear-probe or full
 	Started time.Time // the zero time is left out
 	Seconds float64   // of training
@@ -32,7 +32,7 @@ type Run struct {
 	// Evaluations of the best weights, the split that chose them first.
 	Evaluations []Evaluation
 
-	Pictures     Pictures // confusion matrix and ROC are the first evaluation's
+	Pictures     Pictures // confusion matrix and curves are the first evaluation's
 	TrainBatches []string // file names relative to the run directory
 	ValBatches   []Batch
 	Mistakes     string
@@ -59,9 +59,11 @@ type Data struct {
 	Path       string
 	Classes    []string
 	MultiLabel bool
-	Splits     []plot.Split // images per class: train, val, test
-	// Images per split, in the order of Splits. Only needed for multi-label
-	// data, where the counts of the classes add up to more.
+	// Splits are train, val and test: images per class, for detection objects
+	// per class.
+	Splits []plot.Split
+	// Images per split, in the order of Splits. Needed where the counts of the
+	// classes add up to more: for multi-label data, objects and masks.
 	Images []int
 }
 
@@ -73,13 +75,17 @@ type Adapter struct {
 	Table  string // one line per layer, for a fixed-width font
 }
 
-// Evaluation is the score of one split. One of the two results is set.
+// Evaluation is the score of one split. One of the results is set; of instances
+// both Detection, for the boxes, and Masks.
 type Evaluation struct {
 	Split          string
 	Images         int
 	Resamples      int // of the bootstrap intervals
 	Classification *metric.Classification
 	MultiLabel     *metric.MultiLabel
+	Detection      *Detection
+	Masks          *Detection
+	Segmentation   *metric.Segmentation
 }
 
 // Batch is a pair of sheets, of the same images.

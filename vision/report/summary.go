@@ -129,6 +129,19 @@ func (e Evaluation) summary() string {
 		}
 		return on + strings.Join(parts, "; ") + "."
 	}
+	for _, d := range []*Detection{e.Masks, e.Detection} {
+		if d == nil {
+			continue
+		}
+		if s := d.summary(); s != "" {
+			return on + s
+		}
+	}
+	if e.Segmentation != nil {
+		if s := segmentedSummary(e.Segmentation); s != "" {
+			return on + s
+		}
+	}
 	c := e.Classification
 	if c == nil || !finite(float64(c.AccuracyTop1)) {
 		return ""
@@ -179,22 +192,28 @@ func weakest(classes []metric.Class) *metric.Class {
 type confused struct {
 	Truth, Prediction string
 	N                 int
+	Count             string // N for people
 	Share             string // of the true class
 	share             float64
 }
 
 // confusions are the most frequent mistakes, at most n; of equally frequent ones
-// those that take most of their class.
-func confusions(c *metric.Classification, n int) []confused {
-	if c == nil || len(c.PerClass) != len(c.Confusion) {
+// those that take most of their class. Without a name for every row there are
+// none.
+func confusions(c metric.Confusion, names []string, n int) []confused {
+	if len(c) != len(names) {
 		return nil
 	}
 	var out []confused
-	for i, row := range c.Confusion {
+	for i, row := range c {
+		total := 0
+		for _, v := range row {
+			total += v
+		}
 		for j, v := range row {
 			if i != j && v > 0 {
-				share := float64(v) / float64(c.PerClass[i].Support)
-				out = append(out, confused{c.PerClass[i].Name, c.PerClass[j].Name, v, percent(share), share})
+				share := float64(v) / float64(total)
+				out = append(out, confused{names[i], names[j], v, thousands(v), percent(share), share})
 			}
 		}
 	}

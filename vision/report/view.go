@@ -24,26 +24,30 @@ func unit(name string, v metric.Score, ci map[string]metric.Interval, key string
 
 // result is an evaluation as it is shown.
 type result struct {
-	Split      string
-	Images     string
-	Note       string
-	Cards      []value
-	Columns    []string
-	Classes    []classRow
-	Confusions []confused
-	Intervals  bool
-	Resamples  string
+	Split     string
+	Images    string
+	Note      string
+	Cards     []value
+	Unit      string // what is counted: images, objects or pixels
+	Columns   []string
+	Classes   []classRow
+	ClassNote string
+	// Confusions are the most frequent; ConfusionNote explains the matrix.
+	Confusions    []confused
+	ConfusionNote string
+	Intervals     bool
+	Resamples     string
 }
 
 type classRow struct {
 	Name    string
 	Support string
 	Values  []value
-	Empty   bool // no image of the class in the split
+	Empty   bool // nothing of the class in the split
 }
 
 func (e Evaluation) view() *result {
-	r := &result{Split: e.Split, Images: count(e.Images, "image")}
+	r := &result{Split: e.Split, Images: count(e.Images, "image"), Unit: "images"}
 	switch e.Split {
 	case "val":
 		r.Note = "The best epoch was chosen on this split, so the figures are slightly optimistic. Figures to publish come from a test split that nothing was chosen on."
@@ -53,6 +57,31 @@ func (e Evaluation) view() *result {
 	if e.Resamples > 0 {
 		r.Resamples = thousands(e.Resamples)
 	}
+	switch {
+	case e.Detection != nil || e.Masks != nil:
+		r.detected(e.Detection, e.Masks)
+	case e.Segmentation != nil:
+		r.segmented(e.Segmentation)
+	default:
+		r.classified(e)
+	}
+	r.dropColumns()
+	if len(r.Cards)+len(r.Classes) == 0 {
+		return nil
+	}
+	return r
+}
+
+// card adds a headline figure that has a value.
+func (r *result) card(v value) {
+	if v.Text != none {
+		r.Cards = append(r.Cards, v)
+		r.Intervals = r.Intervals || v.Interval != ""
+	}
+}
+
+// classified fills in the cards and the table of a classifier.
+func (r *result) classified(e Evaluation) {
 	var all []value
 	var classes []metric.Class
 	switch {
@@ -76,25 +105,18 @@ func (e Evaluation) view() *result {
 			share100("exact match", m.ExactMatch, m.CI95, "exact_match"),
 			unit("loss", m.Loss, m.CI95, "loss"))
 		classes = m.PerClass
-	default:
-		return nil
 	}
 	for _, v := range all {
-		if v.Text != none {
-			r.Cards = append(r.Cards, v)
-			r.Intervals = r.Intervals || v.Interval != ""
+		r.card(v)
+	}
+	if c := e.Classification; c != nil {
+		names := make([]string, len(classes))
+		for i, k := range classes {
+			names[i] = k.Name
 		}
+		r.Confusions = confusions(c.Confusion, names, 6)
 	}
-	r.table(classes)
-	r.Confusions = confusions(e.Classification, 6)
-	if len(r.Cards)+len(r.Classes) == 0 {
-		return nil
-	}
-	return r
-}
-
-// table fills in the classes; a column without any value is left out.
-func (r *result) table(classes []metric.Class) {
+	r.ClassNote = "Sensitivity: share of the class’s images that are recognised (recall). Specificity: share of the other images that are not taken for it. Precision: share of the images taken for it that are it. A dash: cannot be measured on this split."
 	for _, c := range classes {
 		row := classRow{Name: c.Name, Support: thousands(c.Support), Empty: c.Support == 0}
 		row.Values = []value{
@@ -104,9 +126,7 @@ func (r *result) table(classes []metric.Class) {
 			unit("F1", c.F1, c.CI95, "f1"),
 			unit("AUROC", c.AUROC, c.CI95, "auroc"),
 		}
-		if v := float64(c.Sensitivity); finite(v) {
-			row.Values[0].Bar = strings.ReplaceAll(percent(v), nbsp, "")
-		}
+		row.Values[0].Bar = bar(c.Sensitivity)
 		ap := metric.Undefined
 		if c.AveragePrecision != nil {
 			ap = *c.AveragePrecision
@@ -114,6 +134,10 @@ func (r *result) table(classes []metric.Class) {
 		row.Values = append(row.Values, unit("average precision", ap, c.CI95, "average_precision"))
 		r.Classes = append(r.Classes, row)
 	}
+}
+
+// dropColumns leaves out the columns of the table that have no value at all.
+func (r *result) dropColumns() {
 	if len(r.Classes) == 0 {
 		return
 	}
@@ -163,11 +187,15 @@ func (r Run) facts() []fact {
 		}
 	}
 	add("Data", r.Data.Path, classes, true)
-	var splits []string
+	var splits, objects []string
 	for i, s := range r.Data.Splits {
 		n := 0
 		for _, v := range s.Counts {
 			n += v
+		}
+		if r.counts() == "objects" {
+			objects = append(objects, s.Name+" "+thousands(n))
+			n = 0
 		}
 		if i < len(r.Data.Images) {
 			n = r.Data.Images[i]
@@ -177,12 +205,21 @@ func (r Run) facts() []fact {
 		}
 	}
 	add("Images", strings.Join(splits, ", "), "", false)
+	add("Objects", strings.Join(objects, ", "), "", false)
 	add("Task", r.Task, "", false)
 	add("Mode", r.Mode, "", false)
 	if len(r.History.Epochs) > 0 {
 		add("Seed", thousands(int(r.Seed)), "", false)
 	}
 	return out
+}
+
+// counts is what the class counts of the data count.
+func (r Run) counts() string {
+	if r.Task == "detect" || r.Task == "instance" {
+		return "objects"
+	}
+	return "images"
 }
 
 // epochRow is a line of the table behind the curves.
@@ -198,6 +235,10 @@ func (r Run) epochs() (names []string, rows []epochRow) {
 	if r.Data.MultiLabel {
 		measure = multiLabelScores
 	}
+	scored := percent
+	if r.counts() == "objects" {
+		scored = decimal // as average precision is given everywhere
+	}
 	all := []struct {
 		name string
 		of   func(*EpochRow) *float64
@@ -206,8 +247,8 @@ func (r Run) epochs() (names []string, rows []epochRow) {
 		{"time", func(e *EpochRow) *float64 { return &e.Time }, duration},
 		{"train loss", func(e *EpochRow) *float64 { return &e.TrainLoss }, general},
 		{"val loss", func(e *EpochRow) *float64 { return &e.ValLoss }, general},
-		{measure[0], func(e *EpochRow) *float64 { return &e.Score }, percent},
-		{measure[1], func(e *EpochRow) *float64 { return &e.Second }, percent},
+		{measure[0], func(e *EpochRow) *float64 { return &e.Score }, scored},
+		{measure[1], func(e *EpochRow) *float64 { return &e.Second }, scored},
 		{"learning rate", func(e *EpochRow) *float64 { return &e.LR }, general},
 	}
 	rows = make([]epochRow, len(r.History.Epochs))
@@ -240,7 +281,11 @@ func (r Run) commands() []command {
 		return nil
 	}
 	w := quote(r.Weights)
-	out := []command{{"Classify pictures, and draw the answers on them", "vislora predict --weights " + w + " --source PICTURES"}}
+	what := map[string]string{"detect": "Find objects in pictures, and draw them", "instance": "Find objects in pictures, and draw their masks", "segment": "Segment pictures, and draw the classes on them"}[r.Task]
+	if what == "" {
+		what = "Classify pictures, and draw the answers on them"
+	}
+	out := []command{{what, "vislora predict --weights " + w + " --source PICTURES"}}
 	if r.Data.Path != "" {
 		split := "val"
 		for _, s := range r.Data.Splits {
