@@ -45,8 +45,10 @@ type TrainConfig struct {
 	Names string `yaml:"names"` // class names of the model, where it carries none
 	Mode  string `yaml:"mode"`  // lora (default), linear-probe or full
 
-	Epochs     int `yaml:"epochs"`     // default 20
-	Batch      int `yaml:"batch"`      // default 16
+	// Epochs is the number of passes over the data. 0, the default, is 20, and
+	// for heads on maps as many as [TrainConfig.length] needs.
+	Epochs     int `yaml:"epochs"`
+	Batch      int `yaml:"batch"`      // 0, the default, is 16, and 8 for new heads on maps
 	Accumulate int `yaml:"accumulate"` // batches per optimiser step, default 1
 	ImgSz      int `yaml:"imgsz"`      // default: the model's
 
@@ -113,7 +115,7 @@ type Progress struct {
 
 // DefaultTrainConfig holds the defaults.
 func DefaultTrainConfig() TrainConfig {
-	return TrainConfig{Task: string(vision.Classify), Mode: ModeLoRA, Epochs: 20, Batch: 16, Accumulate: 1, Optimizer: "adamw", CosLR: true, Warmup: 0.1,
+	return TrainConfig{Task: string(vision.Classify), Mode: ModeLoRA, Accumulate: 1, Optimizer: "adamw", CosLR: true, Warmup: 0.1,
 		WeightDecay: 0.01, Momentum: 0.9, LoRAPlus: 1, Augment: true, Aug: transform.DefaultAugment(), Scene: transform.DefaultSceneAugment(), CloseMosaic: 5, Dice: 1, Fraction: 1, ValShare: 0.2, Name: "train", LoRA: lora.DefaultConfig()}
 }
 
@@ -130,6 +132,45 @@ func DefaultLR(mode, family string) float64 {
 		return 2e-3
 	}
 	return 1e-3
+}
+
+// The number of steps that a head on maps is trained for at least: a new one
+// starts from nothing, one that was kept knows its trade. Few images need many
+// epochs for that.
+const (
+	newHeadSteps  = 1000
+	keptHeadSteps = 500
+	mostEpochs    = 300
+)
+
+// length completes Epochs and Batch for so many training images.
+func (c *TrainConfig) length(h *Head, images int) {
+	fresh := false
+	switch {
+	case h.dense() == nil:
+	case h.Detect != nil:
+		fresh = h.Detect.Kind != kindOwn
+	default:
+		fresh = h.Segment.Kind != kindOwn
+	}
+	if c.Batch == 0 {
+		if c.Batch = 16; fresh {
+			c.Batch = 8
+		}
+	}
+	if c.Epochs > 0 {
+		return
+	}
+	c.Epochs = 20
+	if h.dense() == nil {
+		return
+	}
+	steps := keptHeadSteps
+	if fresh {
+		steps = newHeadSteps
+	}
+	perEpoch := (images + c.Batch - 1) / c.Batch
+	c.Epochs = min(max(c.Epochs, (steps+perEpoch-1)/perEpoch), mostEpochs)
 }
 
 // Validate fills in what depends on other settings and reports everything that
@@ -154,8 +195,8 @@ func (c *TrainConfig) Validate() error {
 			bad("%s is %v: use %v to %v", name, v, lo, hi)
 		}
 	}
-	between("epochs", float64(c.Epochs), 1, 1e6)
-	between("batch", float64(c.Batch), 1, 1<<16)
+	between("epochs", float64(c.Epochs), 0, 1e6)
+	between("batch", float64(c.Batch), 0, 1<<16)
 	between("accumulate", float64(c.Accumulate), 1, 1<<16)
 	between("imgsz", float64(c.ImgSz), 0, 1<<13)
 	between("lr0", c.LR0, 0, 1e3)

@@ -126,6 +126,7 @@ func (r *run) open() (err error) {
 	if err := r.job.open(r); err != nil {
 		return err
 	}
+	c.length(n.Head, len(r.data.Split(datasets.Train)))
 	switch c.Mode {
 	case ModeLoRA:
 		cfg := c.LoRA.Clone()
