@@ -26,7 +26,7 @@ func TestUsage(t *testing.T) {
 		{"train", []string{"--model", "--data"}},
 		{"train --model M --data D extra", []string{`unexpected argument "extra"`}},
 		{"train --model M --data D --epochs many", []string{"epochs", "many"}},
-		{"train --model M --data D --epochs 0 --batch -1 --mode half", []string{"epochs is 0", "batch is -1", `mode is "half"`, "linear-probe"}},
+		{"train --model M --data D --epochs -1 --batch -1 --mode half", []string{"epochs is -1", "batch is -1", `mode is "half"`, "linear-probe"}},
 		{"train --model M --data D --lr0 1e6", []string{"lr0 is 1e+06", "1000"}},
 		{"train --model M --data D --lr0 NaN", []string{"lr0 is NaN"}},
 		{"train --model M --data D --optimizer lion", []string{"optimizer", "lion", "adamw"}},

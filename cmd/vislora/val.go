@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"reflect"
 
 	"github.com/vislora/vislora/vision/engine"
@@ -23,6 +22,7 @@ func runVal(ctx context.Context, e *env, args []string) error {
 	e.fs.StringVar(&c.Split, "split", "val", "train, val or test")
 	e.fs.StringVar(&c.Names, "names", "", "class names of a bare model: `file`, coco80, voc21 or cifar10")
 	e.fs.IntVar(&c.ImgSz, "imgsz", 0, "input size; 0 = the model's")
+	e.fs.Float64Var(&c.PixelSize, "pixel-size", 0, "side of a pixel in `mm`, for distances of borders (classes of pixels)")
 	e.fs.IntVar(&c.Batch, "batch", 16, "images per step")
 	e.fs.IntVar(&c.Threads, "threads", 0, "compute threads; 0 = one per processor")
 	e.fs.IntVar(&c.Workers, "workers", 0, "image loading threads")
@@ -51,7 +51,7 @@ func runVal(ctx context.Context, e *env, args []string) error {
 		return err
 	}
 	if *save != "" {
-		if err := os.WriteFile(*save, append(b, '\n'), 0o644); err != nil {
+		if err := engine.WriteFile(*save, append(b, '\n')); err != nil {
 			return err
 		}
 	}
