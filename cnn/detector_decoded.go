@@ -19,8 +19,7 @@ func (n *network) decoded() *build.Detector {
 		return nil
 	}
 	for _, o := range n.flow.Graph.Outputs {
-		d := n.flow.Dims(o.Name)
-		if len(d) != 3 || n.flow.Graph.Types[o.Name].DType != ir.Float {
+		if dt := n.flow.Graph.Types[o.Name].DType; len(n.flow.Dims(o.Name)) != 3 || dt != ir.Float && dt != ir.Float16 {
 			continue
 		}
 		if found := n.yolov8(levels, o.Name); found != nil {

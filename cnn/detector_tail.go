@@ -18,18 +18,22 @@ type tail struct {
 	output ir.Value
 }
 
+// mostWork limits what a tail computes: values for each that it reads. Decoding
+// takes about 20.
+const mostWork = 100
+
 // tail cuts the graph between a head's predictions and an output. It is nil where
-// the output depends on anything else, or on values far larger than all of these.
+// the output depends on anything else, or on far more values than it reads.
 func (n *network) tail(d *build.Detector, output string) *tail {
 	g := n.flow.Graph
 	t := &tail{output: ir.Value{Name: output, Type: g.Types[output]}}
-	cut, limit := map[string]bool{}, t.output.Type.Len()
+	cut, left := map[string]bool{}, 0
 	for _, l := range d.Levels {
 		for _, v := range []string{l.Class, l.Box} {
 			if v != "" {
 				t.maps = append(t.maps, ir.Value{Name: v, Type: g.Types[v]})
 				cut[v] = true
-				limit += g.Types[v].Len()
+				left += mostWork * g.Types[v].Len()
 			}
 		}
 	}
@@ -42,7 +46,11 @@ func (n *network) tail(d *build.Detector, output string) *tail {
 		if v == "" || cut[v] || g.Tensors[v] != nil || behind[node] {
 			continue
 		}
-		if typ := g.Types[v]; node == nil || !typ.Static() || typ.Len() > 2*limit {
+		typ := g.Types[v]
+		if node == nil || !typ.Static() {
+			return nil
+		}
+		if left -= typ.Len(); left < 0 {
 			return nil
 		}
 		behind[node] = true

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/vislora/vislora/cnn"
+	"github.com/vislora/vislora/internal/onnx/ir"
 	"github.com/vislora/vislora/internal/onnx/onnxtest"
 	"github.com/vislora/vislora/internal/testdata"
 	"github.com/vislora/vislora/vision/build"
@@ -18,6 +19,45 @@ func TestDetectors(t *testing.T) {
 	} {
 		if got := describe(annotate(t, plan(t, testdata.Real(t, file))).Detector); got != want {
 			t.Errorf("%s: %s, want %s", file, got, want)
+		}
+	}
+}
+
+// TestNanoDetPlus: a fourth level tells it, and that it measures distances from
+// corners. With other numbers of channels on a level it is nothing.
+func TestNanoDetPlus(t *testing.T) {
+	for _, c := range []struct {
+		levels int
+		last   int // channels of the coarsest level's distances
+		want   string
+	}{
+		{3, 32, "gfl 5 8 at 0.5 [8:16×16 12 conv3] [16:8×8 12 conv5] [32:4×4 12 conv7]"},
+		{4, 32, "gfl 5 8 at 0 [8:16×16 12 conv3] [16:8×8 12 conv5] [32:4×4 12 conv7] [64:2×2 12 conv9]"},
+		{2, 28, "none"},
+	} {
+		g := newGraph(128)
+		x := g.conv(g.conv("image", 8, 3, 2, 1, true), 12, 3, 2, 1, true)
+		for i := range c.levels {
+			box := 32
+			if i == c.levels-1 {
+				box = c.last
+			}
+			x = g.conv(x, 12, 3, 2, 1, true)
+			y := g.conv(x, 5+box, 1, 1, 1, false)
+			d := g.Types[y].Dims
+			part := func(channels int) string {
+				name := fmt.Sprintf("%s_%d", y, channels)
+				g.Types[name] = ir.Type{DType: ir.Float, Dims: []int{d[0], channels, d[2], d[3]}, Known: true}
+				return name
+			}
+			class, distances := part(5), part(box)
+			g.Nodes = append(g.Nodes, &ir.Node{Op: "Split", Name: y + "/Split", Inputs: []string{y}, Outputs: []string{class, distances}})
+			for _, v := range []string{g.same("Sigmoid", class), distances} {
+				g.Outputs = append(g.Outputs, ir.Value{Name: v})
+			}
+		}
+		if got := describe(annotate(t, g.Graph).Detector); got != c.want {
+			t.Errorf("%d levels: %s, want %s", c.levels, got, c.want)
 		}
 	}
 }
@@ -71,7 +111,15 @@ func TestYOLOs(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%+v: %s, want %s", c.y, got, c.want)
 		}
-		t.Log(c.y, features(a))
+		necks := ""
+		for _, f := range a.Features {
+			if f.Kind == "neck" {
+				necks += fmt.Sprintf(" %d/%d", f.Channels, f.Stride)
+			}
+		}
+		if necks != " 16/8 24/16 32/32" {
+			t.Errorf("%+v: the neck is%s", c.y, necks)
+		}
 	}
 }
 

@@ -22,12 +22,18 @@ type Batch struct {
 	// [transform.Void] where none is known. The room is for as many pictures as
 	// a batch has.
 	Mask []uint8
+	// Shares are the masks of the objects in Boxes, (N, M, h, w), when the loader
+	// has Shares: which part of each cell an object covers, in 255ths. All are 0
+	// where only the box is known. The room is for as many pictures as a batch
+	// has.
+	Shares []uint8
 	// Epoch and Step say which batch it is; Step counts from 0.
 	Epoch, Step int
 
 	classes int
 	objects int // M
 	plane   int // pixels of one mask, 0 without masks
+	covered int // cells of the masks of all objects of a picture, 0 without
 	failed  []bool
 	pending int
 	done    chan struct{}
@@ -70,6 +76,7 @@ func (b *Batch) compact(size int) {
 			copy(b.Targets[to*b.classes:][:b.classes], b.Targets[i*b.classes:][:b.classes])
 			copy(b.boxes(to), b.boxes(i))
 			copy(b.mask(to), b.mask(i))
+			copy(b.shares(to), b.shares(i))
 			b.Labels[to], b.Keys[to] = b.Labels[i], b.Keys[i]
 		}
 		to++

@@ -75,6 +75,7 @@ func (e *Epoch) work() {
 	defer w.decoder.Close()
 	if e.scenes != nil {
 		w.scenes = e.scenes.NewWorker()
+		w.scenes.Outlines = e.l.c.Shares != transform.Grid{}
 	} else {
 		w.pictures = e.l.c.Pipeline.NewWorker()
 	}

@@ -24,6 +24,9 @@ type LoaderConfig struct {
 	// Masks, with Scenes, reads the class of every pixel of a sample, (H, W); it
 	// is called by several goroutines, and nobody writes to what it returns.
 	Masks func(Sample) ([]uint8, error)
+	// Shares, with Scenes and MaxObjects, is the map on which the mask of every
+	// object is delivered; the zero value is none.
+	Shares transform.Grid
 	// Batch is the number of pictures in a batch.
 	Batch int
 	// Classes is the number of classes when targets are wanted, as for
@@ -93,6 +96,9 @@ func NewLoader(c LoaderConfig) (*Loader, error) {
 		}
 		if want := c.plane(l.size); b.plane != want || len(b.Mask) < c.Batch*want {
 			return nil, fmt.Errorf("load images: buffer %d has room for masks of %d pixels, a picture has %d", i, b.plane, want)
+		}
+		if want := c.Shares.Cells() * c.MaxObjects; b.covered != want || len(b.Shares) < c.Batch*want {
+			return nil, fmt.Errorf("load images: buffer %d has room for objects' masks of %d cells of a picture, not for %d", i, b.covered, want)
 		}
 	}
 	return l, nil

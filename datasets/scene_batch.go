@@ -43,3 +43,18 @@ func (b *Batch) mask(i int) []uint8 {
 	}
 	return b.Mask[i*b.plane:][:b.plane:b.plane]
 }
+
+// withShares adds room for the masks of the objects.
+func (b *Batch) withShares(n, cells int) *Batch {
+	b.covered = b.objects * cells
+	b.Shares = make([]uint8, n*b.covered)
+	return b
+}
+
+// shares are the masks of the objects of picture i, nil when the batch has none.
+func (b *Batch) shares(i int) []uint8 {
+	if b.covered == 0 {
+		return nil
+	}
+	return b.Shares[i*b.covered:][:b.covered:b.covered]
+}

@@ -17,6 +17,8 @@ func (c *LoaderConfig) input() (int, error) {
 		return 0, fmt.Errorf("load images: there is no pipeline")
 	case c.Scenes == nil && c.Masks != nil:
 		return 0, fmt.Errorf("load images: masks move with the pixels of Scenes alone, not with those of Pipeline")
+	case c.Shares != (transform.Grid{}) && (c.Scenes == nil || c.MaxObjects == 0 || min(c.Shares.H, c.Shares.W, c.Shares.Stride) < 1):
+		return 0, fmt.Errorf("load images: masks of objects on %d×%d cells of %d pixels go with boxes alone, and every number has to be at least 1", c.Shares.H, c.Shares.W, c.Shares.Stride)
 	case c.Scenes == nil:
 		return c.Pipeline.Len(), nil
 	case c.Pipeline != nil:
@@ -43,9 +45,9 @@ func (c *LoaderConfig) plane(size int) int {
 func (c *LoaderConfig) newBatch(size int) *Batch {
 	switch {
 	case c.Masks != nil:
-		return NewMaskBatch(c.Batch, size, c.MaxObjects)
+		return NewMaskBatch(c.Batch, size, c.MaxObjects).withShares(c.Batch, c.Shares.Cells())
 	case c.Scenes != nil:
-		return NewSceneBatch(c.Batch, size, c.MaxObjects)
+		return NewSceneBatch(c.Batch, size, c.MaxObjects).withShares(c.Batch, c.Shares.Cells())
 	}
 	return NewBatch(c.Batch, size, c.Classes)
 }
@@ -68,14 +70,14 @@ func (l *Loader) Overflow() int {
 	return l.overflow
 }
 
-// scene fills one slot with a picture, its boxes and its mask.
+// scene fills one slot with a picture, its boxes and its masks.
 func (w *worker) scene(b *Batch, slot int, x []float32, s *Sample, src *vision.Image, k transform.Key) error {
 	l := w.e.l
 	scene, err := w.annotated(s, src)
 	if err != nil {
 		return err
 	}
-	to := transform.SceneSlot{X: x, Boxes: b.boxes(slot), Mask: b.mask(slot)}
+	to := transform.SceneSlot{X: x, Boxes: b.boxes(slot), Mask: b.mask(slot), Shares: b.shares(slot), Grid: l.c.Shares}
 	left, err := w.scenes.Apply(to, scene, k, transform.Others{N: len(l.c.Samples), Fetch: w.fetch})
 	if err == nil && left > 0 {
 		l.mu.Lock()

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/vislora/vislora/lora"
+	"github.com/vislora/vislora/vision"
 	"github.com/vislora/vislora/vision/engine"
 	"gopkg.in/yaml.v3"
 )
@@ -80,7 +81,9 @@ func runTrain(ctx context.Context, e *env, args []string) error {
 		e.logf("best weights (epoch %d): %s", res.BestEpoch, res.Best)
 		e.logf("report: %s/report.html", res.Dir)
 		e.logf("next: vislora predict --weights %s --source IMAGES", res.Dir)
-		e.logf("      vislora export --weights %s --out model.onnx --verify 10", res.Dir)
+		if c.Task != string(vision.Instance) {
+			e.logf("      vislora export --weights %s --out model.onnx --verify 10", res.Dir)
+		}
 	}
 	return err
 }
@@ -123,7 +126,7 @@ func earlyFlag(args []string, name string) string {
 
 // help is the usage text of settings, by YAML key.
 var help = map[string]string{
-	"task": "classify, detect or segment", "model": "the backbone: an ONNX `file`", "data": "image `folder` or annotation file (see docs/format)", "mode": "lora, linear-probe or full",
+	"task": "classify, detect, segment or instance", "model": "the backbone: an ONNX `file`", "data": "image `folder` or annotation file (see docs/format)", "mode": "lora, linear-probe or full",
 	"epochs": "passes over the data; 0 = 20, more for boxes and pixels of few images", "batch": "images per step; 0 = 16, 8 for new heads on maps", "accumulate": "steps per update", "imgsz": "input size in pixels; 0 = the model's",
 	"optimizer": "adamw or sgd", "lr0": "peak learning rate; 0 = 1e-3 lora (2e-3 on a CNN), 1e-4 full, 1e-2 linear-probe", "lrf": "share of lr0 left at the end", "cos_lr": "cosine schedule (else linear)",
 	"warmup": "share of the steps", "weight_decay": "decoupled weight decay", "momentum": "of sgd", "clip_norm": "clip the gradient's norm; 0 = off",

@@ -18,6 +18,10 @@ import (
 // Callers that only verify skip with its words; nothing is wrong with a model.
 var ErrUnavailable = errors.New("ONNX Runtime verification is absent")
 
+// ErrEmpty is wrapped by the error of a run one of whose outputs has no element:
+// the Go binding cannot return it.
+var ErrEmpty = errors.New("an output is empty, which the Go binding of ONNX Runtime cannot return")
+
 // Level is how far ONNX Runtime rewrites the graph before running it.
 type Level int
 

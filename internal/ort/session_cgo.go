@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"sort"
 	"strings"
 	"sync"
@@ -150,7 +151,7 @@ func (s *Session) Run(feed map[string]*ir.Tensor) (map[string]*ir.Tensor, error)
 	if err := s.session.Run(in, out); err != nil {
 		var dim *api.BadShapeDimensionError
 		if errors.As(err, &dim) && dim.DimensionSize == 0 {
-			return nil, fmt.Errorf("ort: run %s: an output is empty (axis %d is 0), which the Go binding of ONNX Runtime cannot return", s.path, dim.DimensionIndex)
+			return nil, fmt.Errorf("ort: run %s: axis %d is 0: %w", s.path, dim.DimensionIndex, ErrEmpty)
 		}
 		return nil, fmt.Errorf("ort: run %s: %w", s.path, err)
 	}
@@ -202,9 +203,10 @@ func names(ports []Port) []string {
 	return out
 }
 
+// destroy frees values. After a failed run the binding leaves nil pointers.
 func destroy(values []api.Value) {
 	for _, v := range values {
-		if v != nil {
+		if v != nil && !reflect.ValueOf(v).IsNil() {
 			v.Destroy()
 		}
 	}

@@ -39,7 +39,7 @@ type PreprocessOptions struct {
 // means its default; [TrainConfig.Validate] reports all problems at once. The
 // resolved set is written as args.yaml.
 type TrainConfig struct {
-	Task  string `yaml:"task"`  // classify (default), detect or segment
+	Task  string `yaml:"task"`  // classify (default), detect, segment or instance
 	Model string `yaml:"model"` // ONNX file
 	Data  string `yaml:"data"`  // folder or file, see docs/format
 	Names string `yaml:"names"` // class names of the model, where it carries none
@@ -138,8 +138,8 @@ func DefaultLR(mode, family string) float64 {
 // starts from nothing, one that was kept knows its trade. Few images need many
 // epochs for that.
 const (
-	newHeadSteps  = 1000
-	keptHeadSteps = 500
+	newHeadSteps  = 600
+	keptHeadSteps = 250
 	mostEpochs    = 300
 )
 
@@ -178,8 +178,8 @@ func (c *TrainConfig) length(h *Head, images int) {
 func (c *TrainConfig) Validate() error {
 	var errs []error
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }
-	if t := vision.Task(c.Task); t != vision.Classify && t != vision.Detect && t != vision.Segment {
-		bad("task %q: this build trains classify, detect and segment", c.Task)
+	if _, err := vision.ParseTask(c.Task); err != nil {
+		errs = append(errs, err)
 	}
 	if c.Model == "" {
 		bad("no model given: use --model FILE.onnx")

@@ -52,47 +52,64 @@ func openDetection(path string, o datasets.Options) (*datasets.Dataset, error) {
 	return nil, fmt.Errorf("%s: no boxes found: expected COCO JSON, YOLO labels with a data.yaml, or Pascal VOC XML (docs/format/coco.md)", path)
 }
 
-func (j *detect) open(r *run) (err error) {
+func (j *detect) open(r *run) error {
+	kept, err := j.read(r)
+	if err != nil {
+		return err
+	}
+	r.tellData()
+	r.tellObjects()
+	if err := r.net.NewDetectHead(r.data.Classes, kept, r.c.Seed); err != nil {
+		return err
+	}
+	r.c.logf("head     %s", r.net.Head.Detect)
+	return nil
+}
+
+// read reads the data. kept tells that its classes are the model's.
+func (j *detect) read(r *run) (kept bool, err error) {
 	c, n := &r.c, r.net
 	o := datasets.Options{Seed: c.Seed, Fraction: c.Fraction, Val: splitShare(c.ValShare), Workers: c.Workers}
 	if r.data, err = openDetection(c.Data, o); err != nil {
-		return err
+		return false, err
 	}
 	// The model's own classes are kept when they are the data's.
 	names := modelClasses(n.Model)
 	if c.Names != "" {
 		if names, err = readNames(c.Names); err != nil {
-			return err
+			return false, err
 		}
 	}
-	kept := false
 	if det := n.Annotation.Detector; det != nil && len(names) == det.Classes && sameSet(names, r.data.Classes) {
 		kept = true
 		if !slices.Equal(names, r.data.Classes) {
 			o.Classes = names
 			if r.data, err = openDetection(c.Data, o); err != nil {
-				return err
+				return false, err
 			}
 		}
 	}
 	train, err := r.data.Require(datasets.Train)
 	if err != nil {
-		return err
+		return false, err
 	}
 	found := 0
 	for _, s := range train {
 		found += len(s.Objects)
 	}
 	if found == 0 {
-		return fmt.Errorf("%s: no object is annotated in the %d training images", c.Data, len(train))
+		return false, fmt.Errorf("%s: no object is annotated in the %d training images", c.Data, len(train))
 	}
-	r.tellData()
-	c.logf("         %d objects in the training images", found)
-	if err := n.NewDetectHead(r.data.Classes, kept, c.Seed); err != nil {
-		return err
+	return kept, nil
+}
+
+// tellObjects logs how many there are to learn from.
+func (r *run) tellObjects() {
+	found := 0
+	for _, s := range r.data.Split(datasets.Train) {
+		found += len(s.Objects)
 	}
-	c.logf("head     %s", n.Head.Detect)
-	return nil
+	r.c.logf("         %d objects in the training images", found)
 }
 
 func sameSet(a, b []string) bool {
@@ -136,7 +153,7 @@ func (n *Network) detectTrainer(objects int) maker {
 		if err != nil {
 			return nil, err
 		}
-		raw, levels, err := n.raw(g)
+		raw, prototypes, levels, err := n.raw(g)
 		if err != nil {
 			return nil, err
 		}
@@ -145,7 +162,10 @@ func (n *Network) detectTrainer(objects int) maker {
 		if d := n.ownDetector(); d != nil && d.Bins > 0 {
 			c.loss = loss.DetectGFL(g.Graph, raw, c.targets, loss.GFLConfig{Levels: levels, Bins: d.Bins, At: d.At})
 		} else {
-			c.loss = loss.Detect(g.Graph, raw, c.targets, loss.DetectConfig{Levels: levels})
+			c.loss = loss.Detect(g.Graph, raw, c.targets, loss.DetectConfig{Levels: levels, Classes: n.Head.Classes})
+		}
+		if prototypes != nil {
+			c.addMaskLoss(raw, prototypes, n.Head.Detect.Masks)
 		}
 		return c, c.differentiate(n.Net.Trainable())
 	}
@@ -210,7 +230,7 @@ func openFor(t vision.Task, path string, size int, full bool) (*Network, error) 
 // picture, its shape kept, on grey.
 func (n *Network) preprocess(t vision.Task, o PreprocessOptions) (vision.Preprocess, string, error) {
 	known := ""
-	if d := n.Annotation.Detector; t == vision.Detect && d != nil && o.Preset == "" && n.Model.Metadata[MetaPreprocess] == "" {
+	if d := n.Annotation.Detector; (t == vision.Detect || t == vision.Instance) && d != nil && o.Preset == "" && n.Model.Metadata[MetaPreprocess] == "" {
 		known = map[string]string{build.DetectYOLOX: "yolox", build.DetectGFL: "nanodet", build.DetectYOLOv8: "yolo", build.DetectYOLOv5: "yolo"}[d.Kind]
 		o.Preset = known
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/vislora/vislora/datasets"
@@ -33,20 +34,28 @@ type found struct {
 	Seconds    float64
 }
 
-// boxReader turns raw outputs into boxes in pixels of the original image.
+// boxReader turns raw outputs into boxes in pixels of the original image, and
+// into masks of that size.
 type boxReader struct {
 	own    *build.Detector // nil: a new head
+	masks  *MaskHead       // nil: boxes alone
 	decode head.Decode
 	nms    head.NMS
 	pre    vision.Preprocess
 }
 
 func (n *Network) boxReader(levels []head.Level, pre vision.Preprocess, t thresholds) boxReader {
-	return boxReader{own: n.ownDetector(), pre: pre, decode: head.Decode{Classes: n.Head.Classes, Levels: levels, Conf: t.Conf, Sigmoid: true}, nms: head.NMS{IoU: t.IoU, Max: t.Max, Agnostic: t.Agnostic}}
+	m := n.Head.Detect.Masks
+	return boxReader{own: n.decoding(), masks: m, pre: pre, decode: head.Decode{Classes: n.Head.Classes, Levels: levels, Conf: t.Conf, Sigmoid: !n.Head.Detect.probabilities(), Coefficients: m.count()}, nms: head.NMS{IoU: t.IoU, Max: t.Max, Agnostic: t.Agnostic}}
 }
 
 // read decodes the output for one image of w×h pixels.
 func (b *boxReader) read(raw []float32, w, h int) []vision.Detection {
+	return transform.Place(b.pre, w, h).ToImages(b.boxes(raw), w, h)
+}
+
+// boxes are those that remain, in pixels of the network's input.
+func (b *boxReader) boxes(raw []float32) []vision.Detection {
 	var d []vision.Detection
 	switch {
 	case b.own != nil && b.own.Bins > 0:
@@ -60,7 +69,16 @@ func (b *boxReader) read(raw []float32, w, h int) []vision.Detection {
 	default:
 		d = b.decode.YOLOX(raw)
 	}
-	return transform.Place(b.pre, w, h).ToImages(b.nms.Apply(d), w, h)
+	return b.nms.Apply(d)
+}
+
+// readAll decodes all outputs for one image of w×h pixels: with masks, where the
+// head makes them.
+func (b *boxReader) readAll(outputs [][]float32, w, h int) ([]vision.Detection, error) {
+	if b.masks == nil {
+		return b.read(outputs[0], w, h), nil
+	}
+	return b.instances(outputs[0], outputs[1], w, h)
 }
 
 // detections runs samples through the network.
@@ -68,14 +86,19 @@ func (e *evaluator) detections(ctx context.Context, samples []datasets.Sample, t
 	out := &found{}
 	var reader boxReader
 	ready := false
-	rest, err := e.each(ctx, samples, func(s datasets.Sample, raw []float32, c *circuit) {
+	var errs []error
+	rest, err := e.eachOutputs(ctx, samples, func(s datasets.Sample, outputs [][]float32, c *circuit) {
 		if !ready {
 			reader, ready = e.net.boxReader(c.levels, e.pre, t), true
 		}
 		out.Samples = append(out.Samples, s)
-		out.Detections = append(out.Detections, reader.read(raw, s.W, s.H))
+		d, err := reader.readAll(outputs, s.W, s.H)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", s.Name, err))
+		}
+		out.Detections = append(out.Detections, d)
 	})
-	if err != nil {
+	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
 	out.Skipped, out.Seconds = rest.skipped, rest.seconds
@@ -102,10 +125,14 @@ func (n *Network) detectPredictor() maker {
 		if err != nil {
 			return nil, err
 		}
-		raw, levels, err := n.raw(g)
+		raw, prototypes, levels, err := n.raw(g)
 		if err != nil {
 			return nil, err
 		}
-		return &circuit{Graph: g, outputs: []*ops.Node{raw}, levels: levels}, nil
+		c = &circuit{Graph: g, outputs: []*ops.Node{raw}, levels: levels}
+		if prototypes != nil {
+			c.outputs = append(c.outputs, prototypes)
+		}
+		return c, nil
 	}
 }

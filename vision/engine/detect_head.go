@@ -21,6 +21,8 @@ const (
 	kindNeck   = "neck"
 	kindMaps   = "maps"
 	kindTokens = "tokens"
+	// kindFile is what the file itself makes of its head, and says how to read.
+	kindFile = "file"
 )
 
 // DetectHead describes what makes boxes of a network's values. All sizes follow
@@ -39,6 +41,10 @@ type DetectHead struct {
 	Prefix int `json:"prefix,omitempty"`
 	// NewClasses says that the own head's class layers are replaced.
 	NewClasses bool `json:"new_classes,omitempty"`
+	// Masks makes a mask of every object; nil for boxes alone.
+	Masks *MaskHead `json:"masks,omitempty"`
+	// Output is what a file says of the rows that it makes.
+	Output *DetectorOutput `json:"output,omitempty"`
 }
 
 // module is a part of a head with parameters.
@@ -50,14 +56,19 @@ type module interface {
 // pyramid makes the maps of several sizes that a detection head reads.
 type pyramid interface {
 	module
-	Forward(g *ops.Graph, leaf head.Leaf, maps []*ops.Node) []*ops.Node
+	Build(b head.Builder, maps []head.Value) []head.Value
 }
 
 // modules are the new parts of a head: classes of its own head, or pyramid and
 // head. pyramid is nil where the maps are read as they are.
 func (d *DetectHead) modules(n *Network) (p pyramid, h module, err error) {
 	k := n.Head.Classes
+	if err := d.checkMasks(n); err != nil {
+		return nil, nil, err
+	}
 	switch d.Kind {
+	case kindFile:
+		return nil, nil, nil
 	case kindOwn:
 		if !d.NewClasses {
 			return nil, nil, nil
@@ -76,7 +87,7 @@ func (d *DetectHead) modules(n *Network) (p pyramid, h module, err error) {
 		}
 		return nil, head.NewPredictions(k, box, channels), nil
 	case kindNeck:
-		return nil, head.NewDetect(head.DetectConfig{Classes: k, Channels: d.Channels, Width: d.Width, Depthwise: d.Depthwise}), nil
+		return nil, head.NewDetect(head.DetectConfig{Classes: k, Channels: d.Channels, Width: d.Width, Depthwise: d.Depthwise, MaskCoefficients: d.Masks.count()}), nil
 	case kindMaps:
 		p = head.NewNeck(head.NeckConfig{Channels: d.Channels, Width: d.Width, PAN: true, Depthwise: d.Depthwise})
 	case kindTokens:
@@ -85,7 +96,7 @@ func (d *DetectHead) modules(n *Network) (p pyramid, h module, err error) {
 		return nil, nil, fmt.Errorf("a detection head of the kind %q: this vislora knows %s, %s, %s, %s", d.Kind, kindOwn, kindNeck, kindMaps, kindTokens)
 	}
 	channels := slices.Repeat([]int{d.Width}, len(d.Strides))
-	return p, head.NewDetect(head.DetectConfig{Classes: k, Channels: channels, Width: d.Width, Depthwise: d.Depthwise}), nil
+	return p, head.NewDetect(head.DetectConfig{Classes: k, Channels: channels, Width: d.Width, Depthwise: d.Depthwise, MaskCoefficients: d.Masks.count()}), nil
 }
 
 // parts are the new modules of the head.
@@ -96,6 +107,12 @@ func (d *DetectHead) parts(n *Network) (out []module, err error) {
 	}
 	if m != nil {
 		out = append(out, m)
+	}
+	if d.Masks != nil && err == nil {
+		if d.Kind == kindOwn {
+			out = append(out, d.Masks.coefficients())
+		}
+		out = append(out, d.Masks.prototypes())
 	}
 	return out, err
 }
@@ -205,6 +222,10 @@ func (n *Network) NewDetectHead(classes []string, kept bool, seed uint64) error 
 	if err != nil {
 		return err
 	}
+	return n.putDetectHead(d, classes, seed)
+}
+
+func (n *Network) putDetectHead(d *DetectHead, classes []string, seed uint64) error {
 	n.Classes = classes
 	n.Head = &Head{Kind: "detect", Classes: len(classes), Detect: d}
 	if err := n.addHead(&seed, nil, true); err != nil {
@@ -231,10 +252,15 @@ func (n *Network) NewDetectHead(classes []string, kept bool, seed uint64) error 
 
 // detectHead chooses the kind of head.
 func (n *Network) detectHead(kept bool) (*DetectHead, error) {
-	a := n.Annotation
-	if a.Detector != nil && a.Detector.Kind != build.DetectYOLOv5 { // whose anchors no loss here knows
+	if a := n.Annotation; a.Detector != nil && a.Detector.Kind != build.DetectYOLOv5 { // whose anchors no loss here knows
 		return &DetectHead{Kind: kindOwn, NewClasses: !kept}, nil
 	}
+	return n.newDetectHead()
+}
+
+// newDetectHead is a head on the model's neck, maps or tokens.
+func (n *Network) newDetectHead() (*DetectHead, error) {
+	a := n.Annotation
 	of := func(kind string) (d DetectHead) {
 		for _, f := range a.Features {
 			if f.Kind == kind && (f.Stride == 8 || f.Stride == 16 || f.Stride == 32) {
@@ -268,7 +294,17 @@ const denseWidth = 128
 
 // String tells people what the head is.
 func (d *DetectHead) String() string {
+	s := d.kind()
+	if d.Masks != nil {
+		s += fmt.Sprintf("; masks of %d prototypes at stride %d", d.Masks.Count, d.Masks.Stride)
+	}
+	return s
+}
+
+func (d *DetectHead) kind() string {
 	switch d.Kind {
+	case kindFile:
+		return "the file's own"
 	case kindOwn:
 		if d.NewClasses {
 			return "the model's own, with new layers for the classes"
@@ -298,34 +334,74 @@ func (d *DetectHead) values(n *Network) []string {
 		}
 		out = append(out, slices.DeleteFunc(of, func(v string) bool { return v == "" })...)
 	}
+	if d.Masks != nil {
+		out = append(out, d.Masks.Values...)
+	}
 	return out
 }
 
-// raw adds the head to a graph: (N, A, 5+K) for YOLOX's decoding and, A then
-// counting anchors, YOLOv5's, (N, A, K+4·bins) for GFL's, and the levels that
-// the cells are of.
-func (n *Network) raw(g *build.Graph) (*ops.Node, []head.Level, error) {
+// raw adds the head to a graph: the rows that predictions makes, and prototypes,
+// which are nil where the head makes boxes alone.
+func (n *Network) raw(g *build.Graph) (y, prototypes *ops.Node, levels []head.Level, err error) {
+	on := head.OnGraph(g.Graph, func(name string) *ops.Node { return g.Leaf(n.headName(name)) })
+	p, err := n.predictions(on, func(value string) (head.Value, error) {
+		if n.Head.Detect.Kind == kindFile {
+			return g.Value(value)
+		}
+		return n.headInput(g, value)
+	})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if p.prototypes != nil {
+		prototypes = p.prototypes.(*ops.Node)
+	}
+	return p.rows.(*ops.Node), prototypes, p.levels, nil
+}
+
+// predicted is what a detection head makes.
+type predicted struct {
+	// rows are (N, A, 5+K) for YOLOX's decoding and, A then counting anchors,
+	// YOLOv5's, (N, A, K+4·bins) for GFL's. Coefficients of masks follow.
+	rows head.Value
+	// prototypes are (N, h, w, P), nil for boxes alone.
+	prototypes head.Value
+	// levels are those that the cells are of.
+	levels []head.Level
+}
+
+// predictions makes the head with a builder. read gives what the network
+// computes: maps, or rows that are made already.
+func (n *Network) predictions(b head.Builder, read func(value string) (head.Value, error)) (*predicted, error) {
 	d := n.Head.Detect
 	p, m, err := d.modules(n)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if d.Kind == kindOwn {
-		return n.ownRaw(g, m)
+	switch d.Kind {
+	case kindOwn:
+		return n.ownPredictions(b, m, read)
+	case kindFile:
+		rows, err := read(d.Values[0])
+		return &predicted{rows: rows, levels: d.Output.levels()}, err
 	}
-	leaf := func(name string) *ops.Node { return g.Leaf(n.headName(name)) }
-	var maps []*ops.Node
+	var maps []head.Value
 	for _, v := range d.Values {
-		x, err := n.headInput(g, v)
+		x, err := read(v)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		maps = append(maps, x)
 	}
 	if p != nil {
-		maps = p.Forward(g.Graph, leaf, maps)
+		maps = p.Build(b, maps)
 	}
-	return m.(*head.Detect).Forward(g.Graph, leaf, maps), head.Levels(maps, d.Strides), nil
+	out := &predicted{levels: head.LevelsOf(b, maps, d.Strides)}
+	if d.Masks != nil {
+		out.prototypes = d.Masks.prototypes().Build(b, maps)
+	}
+	out.rows = m.(*head.Detect).Build(b, maps)
+	return out, nil
 }
 
 // headInput is a map (N, H, W, C): a map of the network, or its grid of tokens.
@@ -357,48 +433,53 @@ func (n *Network) feature(value string) *build.Feature {
 	return nil
 }
 
-// ownRaw joins what the model's own head predicts.
-func (n *Network) ownRaw(g *build.Graph, classes module) (*ops.Node, []head.Level, error) {
+// ownPredictions joins what the model's own head predicts, and what makes masks;
+// classes are its new layers, nil where it keeps its own.
+func (n *Network) ownPredictions(b head.Builder, classes module, read func(value string) (head.Value, error)) (*predicted, error) {
 	det := n.Annotation.Detector
 	if det == nil {
-		return nil, nil, errors.New("the model has no detection head of its own")
+		return nil, errors.New("the model has no detection head of its own")
 	}
-	leaf := func(name string) *ops.Node { return g.Leaf(n.headName(name)) }
-	var cells []*ops.Node
-	var levels []head.Level
+	coefficients, prototypes, err := n.ownMasks(b, read)
+	if err != nil {
+		return nil, err
+	}
+	out := &predicted{prototypes: prototypes}
+	var cells []head.Value
 	for i, l := range det.Levels {
-		var parts []*ops.Node
-		add := func(x *ops.Node, err error) error {
-			parts = append(parts, x)
-			return err
-		}
-		var err error
-		class := func() error {
-			if c, ok := classes.(*head.Classes); ok {
-				x, err := g.Map(l.ClassInput)
-				if err != nil {
-					return err
-				}
-				return add(c.Forward(g.Graph, leaf, i, x), nil)
-			}
-			return add(g.Map(l.Class))
-		}
+		from := []string{l.Class, l.Box}
 		switch {
 		case det.Kind == build.DetectYOLOX:
-			err = errors.Join(add(g.Map(l.Box)), add(g.Map(l.Object)), class())
+			from = []string{l.Box, l.Object, l.Class}
 		case l.Anchors != nil || classes != nil && l.Joint():
-			err = class()
-		default:
-			err = errors.Join(class(), add(g.Map(l.Box)))
+			from = []string{l.Class}
 		}
-		if err != nil {
-			return nil, nil, err
+		var parts []head.Value
+		for _, v := range from {
+			made, ok := classes.(*head.Classes)
+			if ok = ok && v == l.Class; ok {
+				v = l.ClassInput
+			}
+			x, err := read(v)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				x = made.Build(b, i, x)
+			}
+			if det.Kind == build.DetectYOLOX && len(parts) > 0 {
+				x = b.Scores(x)
+			}
+			parts = append(parts, x)
 		}
-		x := g.Concat(3, parts...)
-		s := ops.Shape(x)
-		per := max(1, len(l.Anchors))
-		cells = append(cells, g.Reshape(x, s[0], s[1]*s[2]*per, s[3]/per))
-		levels = append(levels, head.Level{H: s[1], W: s[2], Stride: l.Stride})
+		if coefficients != nil {
+			parts = append(parts, coefficients[i])
+		}
+		x := b.Concat(parts...)
+		s := b.Shape(x)
+		out.levels = append(out.levels, head.Level{H: s[1], W: s[2], Stride: l.Stride})
+		cells = append(cells, b.Cells(x, max(1, len(l.Anchors))))
 	}
-	return g.Concat(1, cells...), levels, nil
+	out.rows = b.Join(cells...)
+	return out, nil
 }

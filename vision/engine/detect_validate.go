@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/vislora/vislora/datasets"
+	"github.com/vislora/vislora/vision"
 	"github.com/vislora/vislora/vision/metric"
 )
 
@@ -36,7 +37,7 @@ type ClassDetection struct {
 	AP50    metric.Score `json:"mAP50"`
 }
 
-// validateDetection scores boxes on a split.
+// validateDetection scores boxes on a split, and masks where there are some.
 func (l *Loaded) validateDetection(ctx context.Context, c ValConfig) (*Validation, error) {
 	o := datasets.Options{Seed: c.Seed, Val: c.ValShare, Workers: c.Workers}
 	if !l.unnamed {
@@ -73,16 +74,18 @@ func (l *Loaded) validateDetection(ctx context.Context, c ValConfig) (*Validatio
 		return nil, err
 	}
 	v.Metrics = l.metrics(c, len(f.Samples), len(f.Skipped), f.Seconds, d.Classes)
-	v.Metrics.Detection, err = scoreDetection(v.eval, d.Classes)
+	if v.Metrics.Detection, err = scoreDetection(v.eval, metric.Boxes, d.Classes); err == nil && l.Task == vision.Instance {
+		err = v.scoreInstances()
+	}
 	return v, err
 }
 
-func scoreDetection(e *metric.COCOEval, classes []string) (*DetectionMetrics, error) {
-	st, err := e.Evaluate(metric.Boxes)
+func scoreDetection(e *metric.COCOEval, kind metric.COCOKind, classes []string) (*DetectionMetrics, error) {
+	st, err := e.Evaluate(kind)
 	if err != nil {
 		return nil, err
 	}
-	curves, err := e.Confidences(metric.Boxes)
+	curves, err := e.Confidences(kind)
 	if err != nil {
 		return nil, err
 	}

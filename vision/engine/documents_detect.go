@@ -53,10 +53,7 @@ func (r *run) countObjects(d *report.Drawings) {
 
 func (j *detect) tiles(r *run, v *Validation) (labels, answers, mistakes []report.Tile, err error) {
 	f := v.found
-	best := float64(v.Metrics.Detection.Confidence)
-	if !(best > 0) {
-		best = .25
-	}
+	best := v.confidence()
 	for _, i := range evenly(len(f.Samples), boxImages) {
 		s := f.Samples[i]
 		im, err := cv.DecodeFile(s.Path)

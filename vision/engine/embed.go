@@ -85,7 +85,7 @@ func (n *Network) embedPreprocess(e *onnx.Editor, pre vision.Preprocess) (*Embed
 		x = g.cast(x, ir.Float16)
 	}
 	// The Reshape moves nothing; it tells readers of the file the input's size.
-	g.named(old.Name, "Reshape", nil, x, g.ints(dims...))
+	g.named([]string{old.Name}, "Reshape", nil, x, g.ints(dims...))
 	if g.err != nil {
 		return nil, wrap(g.err)
 	}

@@ -30,18 +30,30 @@ func newGrapher(e *onnx.Editor, opset int, prefix string) *grapher {
 	return &grapher{e: e, opset: opset, prefix: prefix, shared: map[string]string{}}
 }
 
-// named appends a node with a given output.
-func (g *grapher) named(out, op string, attrs ir.Attrs, in ...string) string {
+// named appends a node with given outputs and returns the last of them.
+func (g *grapher) named(out []string, op string, attrs ir.Attrs, in ...string) string {
 	if g.err == nil {
 		name := fmt.Sprintf("%s%s_%d", g.prefix, op, g.count)
-		g.err = g.e.AppendNode(&ir.Node{Op: op, Name: name, Inputs: in, Outputs: []string{out}, Attrs: attrs})
+		g.err = g.e.AppendNode(&ir.Node{Op: op, Name: name, Inputs: in, Outputs: out, Attrs: attrs})
 	}
 	g.count++
-	return out
+	return out[len(out)-1]
+}
+
+// fresh is a name for a value that an operator makes. The file may have some of
+// this kind: from an export before.
+func (g *grapher) fresh(op string) string {
+	for {
+		name := fmt.Sprintf("%s%s_%d", g.prefix, op, g.count)
+		if g.err != nil || !g.e.HasValue(name) {
+			return name
+		}
+		g.count++
+	}
 }
 
 func (g *grapher) node(op string, attrs ir.Attrs, in ...string) string {
-	return g.named(fmt.Sprintf("%s%s_%d", g.prefix, op, g.count), op, attrs, in...)
+	return g.named([]string{g.fresh(op)}, op, attrs, in...)
 }
 
 func (g *grapher) op(op string, in ...string) string { return g.node(op, nil, in...) }
@@ -54,7 +66,7 @@ func (g *grapher) constant(t *ir.Tensor) string {
 	case g.shared[key] != "":
 	case g.opset < 9 && t.DType == ir.Int64:
 		c := *t
-		c.Name = fmt.Sprintf("%sconstant_%d", g.prefix, g.count)
+		c.Name = g.fresh("constant")
 		g.count++
 		if g.err == nil {
 			g.err = g.e.AppendInitializer(&c)
@@ -104,12 +116,32 @@ func (g *grapher) gather(x, index string, axis int) string {
 	return g.node("Gather", ir.Attrs{"axis": int64(axis)}, x, index)
 }
 
-// sum adds along one axis, which stays with length 1.
-func (g *grapher) sum(x string, axis int64) string {
-	if g.opset >= 13 {
-		return g.node("ReduceSum", ir.Attrs{"keepdims": int64(1)}, x, g.ints(axis))
+// reduce is ReduceSum, ReduceMean or ReduceMax along one axis, which stays with
+// length 1.
+func (g *grapher) reduce(op string, x string, axis int64) string {
+	since := 18 // that axes are an input
+	if op == "ReduceSum" {
+		since = 13
 	}
-	return g.node("ReduceSum", ir.Attrs{"keepdims": int64(1), "axes": []int64{axis}}, x)
+	if g.opset >= since {
+		return g.node(op, ir.Attrs{"keepdims": int64(1)}, x, g.ints(axis))
+	}
+	return g.node(op, ir.Attrs{"keepdims": int64(1), "axes": []int64{axis}}, x)
+}
+
+// sum adds along one axis, which stays with length 1.
+func (g *grapher) sum(x string, axis int64) string { return g.reduce("ReduceSum", x, axis) }
+
+func (g *grapher) concat(axis int, in ...string) string {
+	return g.node("Concat", ir.Attrs{"axis": int64(axis)}, in...)
+}
+
+// slice is x[from:to] along an axis.
+func (g *grapher) slice(x string, axis, from, to int) string {
+	if g.opset >= 10 {
+		return g.op("Slice", x, g.ints(int64(from)), g.ints(int64(to)), g.ints(int64(axis)))
+	}
+	return g.node("Slice", ir.Attrs{"axes": []int64{int64(axis)}, "starts": []int64{int64(from)}, "ends": []int64{int64(to)}}, x)
 }
 
 // clip limits float32 values.
@@ -172,7 +204,7 @@ func (g *grapher) counting(n string) string {
 		ones[i] = 1
 	}
 	kernel := g.floats([]int{1, 1, taps}, ones...)
-	repeats := g.node("Concat", ir.Attrs{"axis": int64(0)}, g.ints(1, 1), g.reshape(n, 1))
+	repeats := g.concat(0, g.ints(1, 1), g.reshape(n, 1))
 	x := g.op("Tile", g.floats([]int{1, 1, 1}, 1), repeats)
 	for _, step := range []int64{1, taps, taps * taps} {
 		x = g.node("Conv", ir.Attrs{"kernel_shape": []int64{taps}, "dilations": []int64{step},

@@ -143,7 +143,7 @@ func (g *grapher) nearest(x string, height, width axis) string {
 		rest := g.reshape(g.cast(g.op("Sub", a.out, g.double(1)), ir.Int64), 1)
 		// The first step is half a pixel long.
 		ones := g.node("ConstantOfShape", ir.Attrs{"value": &ir.Tensor{DType: ir.Double, Dims: []int{1}, Raw: []byte{0, 0, 0, 0, 0, 0, 0xf0, 0x3f}}}, rest)
-		steps := g.op("Mul", g.node("Concat", ir.Attrs{"axis": int64(0)}, g.doubles([]int{1}, .5), ones), step)
+		steps := g.op("Mul", g.concat(0, g.doubles([]int{1}, .5), ones), step)
 		at := g.op("Floor", g.op("CumSum", steps, g.scalar(0)))
 		at = g.least(at, g.op("Sub", a.in, g.double(1)))
 		return g.cast(g.gather(at, g.cast(g.places(a), ir.Int64), 0), ir.Int64)

@@ -403,7 +403,7 @@ func TestExportEmbedded(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Logf("%v", x)
-			if v := x.Verify; v.Images != 20 || v.SameTop1 != 20 || !(v.Relative <= CoarseTolerance) || !(v.Range > 0) {
+			if v := x.Verify; v.Images != 20 || v.SameTop1 == nil || *v.SameTop1 != 20 || !(v.Relative <= CoarseTolerance) || !(v.Range > 0) {
 				t.Errorf("%+v", v)
 			}
 			// What the file says is what it does: it can be opened, verified and

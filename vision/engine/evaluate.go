@@ -27,6 +27,10 @@ type evaluator struct {
 }
 
 func newEvaluator(n *Network, s *session, pre vision.Preprocess, batch, workers int, cache *datasets.Cache) *evaluator {
+	// Small batches keep the maps in the caches; only vectors gain from more.
+	if n.Head.dense() != nil {
+		batch = min(batch, 2*s.team.Size())
+	}
 	return &evaluator{net: n, session: s, run: newRunner(s.team, s.kernels, n.predictor()), pre: pre, batch: batch, workers: workers, cache: cache}
 }
 
@@ -50,6 +54,11 @@ type ran struct {
 // each runs samples through the network and hands over the first output of
 // every one that could be read, in order. The output holds until the next call.
 func (e *evaluator) each(ctx context.Context, samples []datasets.Sample, take func(s datasets.Sample, out []float32, c *circuit)) (*ran, error) {
+	return e.eachOutputs(ctx, samples, func(s datasets.Sample, outputs [][]float32, c *circuit) { take(s, outputs[0], c) })
+}
+
+// eachOutputs is each with all outputs.
+func (e *evaluator) eachOutputs(ctx context.Context, samples []datasets.Sample, take func(s datasets.Sample, outputs [][]float32, c *circuit)) (*ran, error) {
 	pipe, err := transform.Eval(e.pre)
 	if err != nil {
 		return nil, err
@@ -66,7 +75,7 @@ func (e *evaluator) each(ctx context.Context, samples []datasets.Sample, take fu
 	epoch := loader.Epoch(ctx, 0, 0)
 	defer epoch.Close()
 	var keys []int64
-	var out []float32
+	var outputs, one [][]float32 // of a batch, of a sample
 	seen := 0
 	for {
 		b, err := epoch.Next()
@@ -86,10 +95,19 @@ func (e *evaluator) each(ctx context.Context, samples []datasets.Sample, take fu
 		if _, err := e.run.step(set); err != nil {
 			return nil, err
 		}
-		out = set.output(0, out[:0])
-		per := len(out) / len(keys)
-		for i, k := range keys {
-			take(byIndex[k], out[i*per:(i+1)*per], set.shards[0].circuit)
+		c := set.shards[0].circuit
+		for k := range c.outputs {
+			if k == len(outputs) {
+				outputs, one = append(outputs, nil), append(one, nil)
+			}
+			outputs[k] = set.output(k, outputs[k][:0])
+		}
+		for i, key := range keys {
+			for k, out := range outputs {
+				per := len(out) / len(keys)
+				one[k] = out[i*per : (i+1)*per]
+			}
+			take(byIndex[key], one, c)
 		}
 		seen += len(keys)
 	}

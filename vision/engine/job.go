@@ -43,6 +43,8 @@ func newJob(t vision.Task) job {
 		return &detect{}
 	case vision.Segment:
 		return &segment{}
+	case vision.Instance:
+		return &instance{}
 	}
 	return &classify{}
 }

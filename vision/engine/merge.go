@@ -25,8 +25,8 @@ type Merged struct {
 }
 
 // merge writes the network's adapter, trained parameters and head into an
-// editor over the original file.
-func (n *Network) merge(e *onnx.Editor) (*Merged, error) {
+// editor over the original file, and with t the choice of boxes.
+func (n *Network) merge(e *onnx.Editor, t *thresholds) (*merger, error) {
 	m := &merger{n: n, e: e, report: &Merged{}, trained: map[string][]float32{}}
 	for _, as := range n.saved {
 		m.trained[as.tensor] = n.Net.Param(as.tensor).Data()
@@ -50,13 +50,18 @@ func (n *Network) merge(e *onnx.Editor) (*Merged, error) {
 			return nil, err
 		}
 	}
-	if n.Head != nil {
-		if err := m.head(); err != nil {
-			return nil, err
-		}
+	var err error
+	switch h := n.Head; {
+	case h == nil:
+	case h.Detect != nil:
+		err = m.detector(t)
+	case h.Segment != nil && (h.Segment.Kind != kindOwn || h.Segment.NewClasses):
+		err = fmt.Errorf("%s: a segmentation head cannot be exported yet: use --format peft", n.Model.Path)
+	case h.Segment == nil:
+		err = m.head()
 	}
 	slices.Sort(m.report.Tensors)
-	return m.report, nil
+	return m, err
 }
 
 type merger struct {
@@ -64,6 +69,8 @@ type merger struct {
 	e       *onnx.Editor
 	report  *Merged
 	trained map[string][]float32 // by planned tensor
+	// sized is set when nodes were written for one size of the picture.
+	sized bool
 }
 
 // site merges one adapter. No other node reads the weight: a weight that is
@@ -314,18 +321,23 @@ func (n *Network) fileFloat() ir.DType {
 	return ir.Float
 }
 
-// WriteMerged merges into a copy of the original file, lets edits change it
-// further, and writes it to path.
-func (n *Network) WriteMerged(path string, metadata map[string]any, edits ...func(*onnx.Editor) error) (*Merged, error) {
+// WriteMerged merges into a copy of the original file and writes it to path.
+func (n *Network) WriteMerged(path string, metadata map[string]any) (*Merged, error) {
+	return n.writeMerged(path, metadata, nil)
+}
+
+// writeMerged is [Network.WriteMerged] that with t chooses boxes inside the file,
+// and lets edits change it further.
+func (n *Network) writeMerged(path string, metadata map[string]any, t *thresholds, edits ...func(*onnx.Editor) error) (*Merged, error) {
 	e, err := onnx.Edit(n.Model)
 	if err != nil {
 		return nil, err
 	}
-	report, err := n.merge(e)
+	m, err := n.merge(e, t)
 	if err != nil {
 		return nil, err
 	}
-	if err := n.resizeInput(e); err != nil {
+	if err := n.resizeInput(e, m.sized); err != nil {
 		return nil, err
 	}
 	for _, edit := range edits {
@@ -347,18 +359,21 @@ func (n *Network) WriteMerged(path string, metadata map[string]any, edits ...fun
 	if path == "" {
 		return nil, errors.New("export: no file name given: use --out FILE")
 	}
-	return report, e.Write(path)
+	return m.report, e.Write(path)
 }
 
 // resizeInput makes the file's fixed input the size that the network was planned
-// for. A transformer's position embedding was interpolated in memory only, so
-// there the file cannot follow.
-func (n *Network) resizeInput(e *onnx.Editor) error {
+// for, an open one too where fix says that nodes were written for that size. A
+// transformer's position embedding was interpolated in memory only, so there the
+// file cannot follow.
+func (n *Network) resizeInput(e *onnx.Editor, fix bool) error {
 	p := n.Picture
-	if (p.Height == 0 || p.Height == n.Height) && (p.Width == 0 || p.Width == n.Width) {
+	open := p.Height == 0 || p.Width == 0
+	same := (p.Height == 0 || p.Height == n.Height) && (p.Width == 0 || p.Width == n.Width)
+	if same && !(open && fix) {
 		return nil
 	}
-	if n.Annotation.Family != "cnn" {
+	if !same && n.Annotation.Family != "cnn" {
 		return fmt.Errorf("export %s: it was adapted at %d×%d pixels, and the file is made for %d×%d: export the backbone at that size first, or train without --imgsz",
 			n.Model.Path, n.Height, n.Width, p.Height, p.Width)
 	}

@@ -136,6 +136,8 @@ type answer struct {
 	ImagePredictions
 	image  *vision.Image
 	labels []uint8 // the class of every pixel, where they are classified
+	// masks are those of the predictions, where every object has one.
+	masks []vision.RLE
 }
 
 // Predict runs a model over pictures, draws the answers on them and writes
@@ -181,17 +183,19 @@ func Predict(ctx context.Context, c PredictConfig) (*Predictions, error) {
 	batch = min(batch, len(files))
 	ev := newEvaluator(l.Network, s, l.Pre, batch, c.Workers, nil)
 	defer ev.close()
-	set, err := ev.run.prepare(batch)
+	set, err := ev.run.prepare(ev.batch)
 	if err != nil {
 		return nil, err
 	}
-	if l.Task != vision.Segment && (c.Tile > 0 || c.Flip || c.MinArea > 0 || c.PixelSize > 0) {
-		return nil, fmt.Errorf("%s is trained to %s: tile, flip, min_area and pixel_size are for classes of pixels", c.Weights, l.Task)
+	if l.Task != vision.Segment && (c.Tile > 0 || c.Flip || c.MinArea > 0 || c.PixelSize > 0 && l.Task != vision.Instance) {
+		return nil, fmt.Errorf("%s is trained to %s: tile, flip and min_area are for classes of pixels, pixel_size for these and for masks of objects", c.Weights, l.Task)
 	}
 	var task answers
 	switch l.Task {
 	case vision.Detect:
 		task, err = l.boxAnswers(set.shards[0].levels, t, &c)
+	case vision.Instance:
+		task, err = l.instanceAnswers(set.shards[0].levels, t, &c)
 	case vision.Segment:
 		task, err = l.pixelAnswers(set.shards[0].circuit, &c)
 	default:

@@ -42,7 +42,7 @@ type boxAnswers struct {
 	save    boxFiles
 }
 
-func (l *Loaded) boxAnswers(levels []head.Level, t thresholds, c *PredictConfig) (answers, error) {
+func (l *Loaded) boxAnswers(levels []head.Level, t thresholds, c *PredictConfig) (*boxAnswers, error) {
 	a := &boxAnswers{reader: l.boxReader(levels, l.Pre, t), classes: l.Classes, save: boxFiles{c.SaveTxt, c.SaveConf, c.SaveCrop}}
 	for _, s := range c.Only {
 		k := slices.Index(l.Classes, s)

@@ -16,6 +16,7 @@ const (
 	MetaPreprocess = "vislora.preprocess" // JSON of vision.Preprocess
 	MetaBase       = "vislora.base_sha256"
 	MetaMultiLabel = "vislora.multi_label" // "true" when scores are sigmoids
+	MetaDetector   = "vislora.detector"    // JSON of DetectorOutput
 )
 
 // resolvePreprocess finds how a picture becomes the model's input: what the

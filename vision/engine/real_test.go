@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/vislora/vislora/datasets"
 	"github.com/vislora/vislora/internal/cv"
@@ -263,3 +264,42 @@ func paintInto(t *testing.T, to []uint8, o vision.Object, classes map[int]int, s
 }
 
 func feedOf(t *ir.Tensor) map[string]*ir.Tensor { return map[string]*ir.Tensor{t.Name: t} }
+
+// TestPredictThroughput prints how many photographs a second are read, searched,
+// drawn on and written, against the time that ONNX Runtime takes for the bare
+// network. It says something on an idle machine alone.
+func TestPredictThroughput(t *testing.T) {
+	if os.Getenv("VISLORA_LONG") == "" {
+		t.Skip("a measurement: VISLORA_LONG=1")
+	}
+	path := testdata.Real(t, "yolox_nano/yolox_nano.onnx")
+	data := testdata.Real(t, "coco_mini")
+	rt := openORT(t, path)
+	l, err := OpenWeights(WeightsOptions{Weights: path, Names: "coco80"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	feed := feedOf(l.feed(make([]float32, 3*l.Height*l.Width)))
+	l.Close()
+	var ratios []float64
+	for range 3 {
+		p, err := Predict(context.Background(), PredictConfig{Weights: path, Names: "coco80", Source: data, Project: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var times []float64
+		for range 60 {
+			start := time.Now()
+			if _, err := rt.Run(feed); err != nil {
+				t.Fatal(err)
+			}
+			times = append(times, time.Since(start).Seconds())
+		}
+		slices.Sort(times)
+		ours, theirs := p.Seconds/float64(len(p.Images)), times[len(times)/2]
+		ratios = append(ratios, theirs/ours)
+		t.Logf("%d photographs at %.1f a second, %.1f ms each; the bare network in ONNX Runtime %.1f ms: %.2f", len(p.Images), 1/ours, 1e3*ours, 1e3*theirs, theirs/ours)
+	}
+	slices.Sort(ratios)
+	t.Logf("median ratio %.2f", ratios[1])
+}

@@ -17,7 +17,8 @@ import (
 type circuit struct {
 	*build.Graph
 	labels  *ops.Node // nil without a loss
-	targets *ops.Node // soft or multi-label targets (N, K), nil otherwise
+	targets *ops.Node // soft or multi-label targets (N, K), or boxes (N, M, 5), nil otherwise
+	masks   *ops.Node // of the objects in targets (N, M, h, w), nil otherwise
 	loss    *ops.Node
 	outputs []*ops.Node
 	levels  []head.Level   // the maps that a detector's cells lie on

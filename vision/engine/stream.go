@@ -19,6 +19,8 @@ type frame struct {
 	at    int    // number in a video, from 0; -1 for a picture file
 	image *vision.Image
 	out   []float32 // the network's first output for it
+	// prototypes is the second output, of networks that make masks.
+	prototypes []float32
 	// mirrored is that for the mirrored picture, where the stream asks for it.
 	mirrored []float32
 	tile     *tiling // of a large picture, nil for a whole one
@@ -89,7 +91,7 @@ func (s *stream) run(ctx context.Context) error {
 			}
 			for c.n = 0; c.n < s.batch; c.n++ {
 				f := &c.frames[c.n]
-				*f = frame{index: index, at: -1, image: f.image, out: f.out[:0], mirrored: f.mirrored[:0]}
+				*f = frame{index: index, at: -1, image: f.image, out: f.out[:0], prototypes: f.prototypes[:0], mirrored: f.mirrored[:0]}
 				ok, err := s.next(f)
 				if err != nil {
 					stop(err)
@@ -199,8 +201,14 @@ func (s *stream) network(c *convoy, size int) error {
 		return err
 	}
 	x := c.x[:n*size]
-	if err := s.step(set, x, c.good, func(f *frame) *[]float32 { return &f.out }); err != nil || !s.mirror {
+	if err := s.step(set, x, c.good, func(f *frame) *[]float32 { return &f.out }); err != nil {
 		return err
+	}
+	if len(set.shards[0].outputs) > 1 {
+		deliver(set, 1, c.good, func(f *frame) *[]float32 { return &f.prototypes })
+	}
+	if !s.mirror {
+		return nil
 	}
 	w := s.pre.Size[1]
 	for row := 0; row < len(x); row += 3 * w {
@@ -217,9 +225,15 @@ func (s *stream) step(set *set, x []float32, frames []*frame, to func(f *frame) 
 	if _, err := s.evaluator.run.step(set); err != nil {
 		return err
 	}
+	deliver(set, 0, frames, to)
+	return nil
+}
+
+// deliver copies an output of every picture of a batch that ran.
+func deliver(set *set, output int, frames []*frame, to func(f *frame) *[]float32) {
 	k := 0
 	for i, sh := range set.shards {
-		out := sh.exec.Value(sh.outputs[0]).F32()
+		out := sh.exec.Value(sh.outputs[output]).F32()
 		per := len(out) / set.sizes[i]
 		for j := range set.sizes[i] {
 			dst := to(frames[k])
@@ -227,7 +241,6 @@ func (s *stream) step(set *set, x []float32, frames []*frame, to func(f *frame) 
 			k++
 		}
 	}
-	return nil
 }
 
 // finish answers the frames of a batch.

@@ -44,8 +44,9 @@ type ValConfig struct {
 type Metrics struct {
 	*metric.Classification `json:",omitempty"`
 	MultiLabel             *metric.MultiLabel `json:"multi_label,omitempty"`
-	// The keys of these two stand beside the others.
+	// The keys of these stand beside the others.
 	Detection       *DetectionMetrics    `json:"-"`
+	Instances       *InstanceMetrics     `json:"-"`
 	Segmentation    *metric.Segmentation `json:"-"`
 	Task            string               `json:"task"`
 	Model           string               `json:"model"`
@@ -68,10 +69,12 @@ type Validation struct {
 	scores  *scores // of a classifier
 	found   *found  // by a detector
 	eval    *metric.COCOEval
-	pixels  *segmented // by a segmenter
-	masks   *masks.Set
-	loaded  *Loaded
-	data    *datasets.Dataset
+	// maskEval is that of masks, where objects have some.
+	maskEval *metric.COCOEval
+	pixels   *segmented // by a segmenter
+	masks    *masks.Set
+	loaded   *Loaded
+	data     *datasets.Dataset
 }
 
 // Validate evaluates weights on a split of a data set.
@@ -89,7 +92,7 @@ func Validate(ctx context.Context, c ValConfig) (*Validation, error) {
 	}
 	c.splitAsTrained(l)
 	switch l.Task {
-	case vision.Detect:
+	case vision.Detect, vision.Instance:
 		return l.validateDetection(ctx, c)
 	case vision.Segment:
 		return l.validateSegmentation(ctx, c)
@@ -225,6 +228,9 @@ func (m *Metrics) Table() string {
 	case m.Detection != nil:
 		m.Detection.table(&b)
 		return b.String()
+	case m.Instances != nil:
+		m.Instances.table(&b)
+		return b.String()
 	case m.Segmentation != nil:
 		segmentationTable(&b, m.Segmentation)
 		return b.String()
@@ -260,6 +266,11 @@ func (m *Metrics) MarshalJSON() ([]byte, error) {
 			*DetectionMetrics
 			*common
 		}{m.Detection, (*common)(m)})
+	case m.Instances != nil:
+		return json.Marshal(struct {
+			*instanceFile
+			*common
+		}{m.Instances.file(), (*common)(m)})
 	case m.Segmentation != nil:
 		return json.Marshal(struct {
 			*metric.Segmentation

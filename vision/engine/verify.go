@@ -2,151 +2,251 @@ package engine
 
 import (
 	"context"
-	"math/rand/v2"
+	"errors"
+	"fmt"
+	"math"
 
-	"github.com/vislora/vislora/datasets"
-	"github.com/vislora/vislora/datasets/imagefolder"
-	"github.com/vislora/vislora/internal/cv"
 	"github.com/vislora/vislora/internal/onnx/ir"
-	"github.com/vislora/vislora/vision"
-	"github.com/vislora/vislora/vision/transform"
+	"github.com/vislora/vislora/internal/ort"
 )
 
-// verifyCase is one picture, as the network takes it and as the exported file
-// does.
-type verifyCase struct {
-	input []float32 // (H, W, C), normalised
-	feed  map[string]*ir.Tensor
+// Verification compares the exported file in ONNX Runtime with the network.
+type Verification struct {
+	Runtime string `json:"runtime"`
+	Images  int    `json:"images"`
+	// MaxDiff is the largest difference of an output's value, Range the largest
+	// value. Of boxes chosen inside the file it is the scores'.
+	MaxDiff  float64 `json:"max_diff"`
+	Range    float64 `json:"range"`
+	Relative float64 `json:"relative"` // MaxDiff / Range
+	// SameTop1 counts the images of the same best class, nil for a detector.
+	SameTop1 *int `json:"same_top1,omitempty"`
+	// Boxes is set where boxes are chosen inside the file.
+	Boxes *VerifiedBoxes `json:"boxes,omitempty"`
 }
 
-// verifySamples lists the images that an export is verified on.
-func verifySamples(c ExportConfig) ([]datasets.Sample, error) {
-	d, err := openData(c.Data, nil, imagefolder.Options{})
+// Tolerance is the largest accepted Verification.Relative of float32 models,
+// CoarseTolerance that of float16 models, whose own weights are rounded, and of
+// files that prepare the pictures themselves.
+const (
+	Tolerance       = 1e-4
+	CoarseTolerance = 1e-2
+)
+
+// judge compares what the file gives for one image with what the network does.
+type judge interface {
+	// maker makes the circuits whose outputs are compared.
+	maker() maker
+	compare(v *Verification, ours [][]float32, theirs []*ir.Tensor) error
+	// verdict is an error when the file is not what it should be.
+	verdict(v *Verification) error
+}
+
+// judgeOf chooses how a file is judged; coarse allows for rounding.
+func (l *Loaded) judgeOf(coarse, embedded bool, t *thresholds) judge {
+	tolerance := Tolerance
+	if coarse || embedded {
+		tolerance = CoarseTolerance
+	}
+	switch {
+	case t != nil:
+		return &boxJudge{loaded: l, thresholds: *t, coarse: coarse}
+	case l.Head == nil || l.Head.Detect == nil && l.Head.Segment == nil:
+		return &classJudge{l, tolerance, embedded}
+	case l.Head.Detect != nil && l.Head.Detect.written():
+		return &rowJudge{loaded: l, tolerance: tolerance}
+	}
+	return &fileJudge{l, tolerance}
+}
+
+// verify runs the exported file in ONNX Runtime.
+func (l *Loaded) verify(ctx context.Context, c ExportConfig, embedded *EmbeddedPreprocess, t *thresholds) (*Verification, error) {
+	input := ""
+	if embedded != nil {
+		input = embedded.Input
+	}
+	cases, n, err := l.verifyCases(c, input)
 	if err != nil {
 		return nil, err
 	}
-	split := c.Split
-	if split == "" {
-		split = d.Splits()[len(d.Splits())-1]
-	}
-	samples, err := d.Require(split)
+	rt, err := ort.Open(c.Out)
 	if err != nil {
 		return nil, err
 	}
-	return samples[:min(c.Verify, len(samples))], nil
-}
-
-// verifyInputs gives both sides the same normalised pictures: images of the data
-// set, or noise.
-func (l *Loaded) verifyInputs(ctx context.Context, c ExportConfig) (func(int) (verifyCase, error), int, error) {
-	per := l.Height * l.Width * l.Picture.Channels
-	n := c.Verify
-	var x []float32
-	if c.Data == "" {
-		rng := rand.New(rand.NewPCG(1, 1))
-		x = make([]float32, n*per)
-		for i := range x {
-			x[i] = float32(rng.NormFloat64()) // the spread of normalised pixels
-		}
-	} else {
-		samples, err := verifySamples(c)
-		if err != nil {
-			return nil, 0, err
-		}
-		pipe, err := transform.Eval(l.Pre)
-		if err != nil {
-			return nil, 0, err
-		}
-		loader, err := datasets.NewLoader(datasets.LoaderConfig{Samples: samples, Pipeline: pipe, Batch: len(samples)})
-		if err != nil {
-			return nil, 0, err
-		}
-		e := loader.Epoch(ctx, 0, 0)
-		defer e.Close()
-		b, err := e.Next()
-		if err != nil {
-			return nil, 0, err
-		}
-		var scratch []float32
-		x, n = append(x, l.toInput(b.X[:b.N*pipe.Len()], l.Pre, &scratch)...), b.N
-	}
-	return func(i int) (verifyCase, error) {
-		pic := x[i*per : (i+1)*per]
-		return verifyCase{pic, map[string]*ir.Tensor{l.Picture.Name: l.feed(pic)}}, nil
-	}, n, nil
-}
-
-// verifyPixels gives the network what the pipeline makes of a picture, and the
-// file the decoded picture itself: images of the data set, or noise of several
-// sizes.
-func (l *Loaded) verifyPixels(c ExportConfig, input string) (func(int) (verifyCase, error), int, error) {
-	pipe, err := transform.Eval(l.Pre)
+	defer rt.Close()
+	version, err := ort.Version()
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	n := c.Verify
-	decode := func(i int) (*vision.Image, error) { return noise(i, l.Height, l.Width), nil }
-	if c.Data != "" {
-		samples, err := verifySamples(c)
+	s, err := openSession(c.Threads)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	j := l.judgeOf(l.fileFloat() == ir.Float16, embedded != nil, t)
+	run := newRunner(s.team, s.kernels, j.maker())
+	defer run.close()
+	set, err := run.prepare(1)
+	if err != nil {
+		return nil, err
+	}
+	v := &Verification{Runtime: "ONNX Runtime " + version, Images: n}
+	for i := range n {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		vc, err := cases(i)
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
-		n = len(samples)
-		decode = func(i int) (*vision.Image, error) { return cv.DecodeFile(samples[i].Path) }
-	}
-	worker := pipe.NewWorker()
-	x := make([]float32, pipe.Len())
-	var scratch []float32
-	return func(i int) (verifyCase, error) {
-		im, err := decode(i)
-		if err != nil {
-			return verifyCase{}, err
+		load(set, vc.input, l.picture)
+		if _, err := run.step(set); err != nil {
+			return nil, err
 		}
-		if err := worker.Apply(x, im, transform.Key{}); err != nil {
-			return verifyCase{}, err
+		var ours [][]float32
+		for k := range set.shards[0].outputs {
+			ours = append(ours, set.output(k, nil))
 		}
-		return verifyCase{l.toInput(x, l.Pre, &scratch), map[string]*ir.Tensor{input: pixelTensor(input, im)}}, nil
-	}, n, nil
-}
-
-// noise is picture number i of a series whose sizes lie around h×w: smaller and
-// larger, upright and lying.
-func noise(i, h, w int) *vision.Image {
-	rng := rand.New(rand.NewPCG(2, uint64(i)))
-	side := func(n int) int { return max(1, n/2+rng.IntN(2*n)) }
-	im := vision.NewImage(side(w), side(h))
-	for k := range im.Pix {
-		im.Pix[k] = uint8(rng.IntN(256))
-	}
-	return im
-}
-
-// pixelTensor is a picture as uint8 (1, H, W, 3).
-func pixelTensor(name string, im *vision.Image) *ir.Tensor {
-	return &ir.Tensor{Name: name, DType: ir.Uint8, Dims: []int{1, im.H, im.W, 3}, Raw: im.Pix}
-}
-
-// feed is a normalised picture as the file wants it.
-func (l *Loaded) feed(x []float32) *ir.Tensor {
-	h, w, ch := l.Height, l.Width, l.Picture.Channels
-	dims := []int{1, h, w, ch}
-	v := x
-	if !l.Picture.ChannelsLast {
-		dims = []int{1, ch, h, w}
-		v = make([]float32, len(x))
-		for p := range h * w {
-			for k := range ch {
-				v[k*h*w+p] = x[p*ch+k]
+		outs, err := rt.Run(vc.feed)
+		var theirs []*ir.Tensor
+		switch {
+		case err == nil:
+			for _, o := range rt.Outputs() {
+				theirs = append(theirs, outs[o.Name])
 			}
+		case t == nil || !errors.Is(err, ort.ErrEmpty): // no box is no error
+			return nil, err
+		}
+		if err := j.compare(v, ours, theirs); err != nil {
+			return nil, err
 		}
 	}
-	if l.fileFloat() != ir.Float16 {
-		return ir.FromFloat32s(l.Picture.Name, v, dims...)
+	v.Relative = v.MaxDiff / math.Max(v.Range, math.SmallestNonzeroFloat64)
+	return v, j.verdict(v)
+}
+
+// values compares an output.
+func (v *Verification) values(ours []float32, theirs *ir.Tensor) ([]float32, error) {
+	if theirs == nil || !kindFloat(theirs) {
+		return nil, fmt.Errorf("ONNX Runtime gives no numbers for an output")
 	}
-	raw := make([]byte, 2*len(v))
-	for i, f := range v {
-		b := ir.FloatToHalf(f)
-		raw[2*i], raw[2*i+1] = byte(b), byte(b>>8)
+	got := theirs.Float32s()
+	if len(got) != len(ours) {
+		return nil, fmt.Errorf("ONNX Runtime gives %d values, the network %d", len(got), len(ours))
 	}
-	return &ir.Tensor{Name: l.Picture.Name, DType: ir.Float16, Dims: dims, Raw: raw}
+	for k, x := range ours {
+		d := math.Abs(float64(x) - float64(got[k]))
+		if math.IsNaN(d) { // one of them, or infinities
+			d = math.Inf(1)
+		}
+		v.MaxDiff = math.Max(v.MaxDiff, d)
+		v.Range = math.Max(v.Range, math.Abs(float64(x)))
+	}
+	return got, nil
+}
+
+// within is the verdict on values.
+func (v *Verification) within(tolerance float64) error {
+	if !(v.Relative <= tolerance) {
+		return fmt.Errorf("ONNX Runtime differs by %.2g of the outputs' range, more than %.0e", v.Relative, tolerance)
+	}
+	return nil
+}
+
+// classJudge judges logits.
+type classJudge struct {
+	*Loaded
+	tolerance float64
+	embedded  bool
+}
+
+func (j *classJudge) maker() maker { return j.predictor() }
+
+func (j *classJudge) compare(v *Verification, outs [][]float32, theirs []*ir.Tensor) error {
+	ours := outs[0]
+	if j.endsInSoftmax() {
+		ours = softmax32(ours)
+	}
+	got, err := v.values(ours, theirs[0])
+	if err != nil {
+		return err
+	}
+	if v.SameTop1 == nil {
+		v.SameTop1 = new(int)
+	}
+	if best(ours) == best(got) {
+		*v.SameTop1++
+	}
+	return nil
+}
+
+func best(x []float32) (at int) {
+	for k := range x {
+		if x[k] > x[at] {
+			at = k
+		}
+	}
+	return at
+}
+
+func (j *classJudge) verdict(v *Verification) error {
+	if err := v.within(j.tolerance); err != nil {
+		return err
+	}
+	if same := *v.SameTop1; j.embedded && same < v.Images {
+		return fmt.Errorf("ONNX Runtime gives another class on %d of %d images", v.Images-same, v.Images)
+	}
+	return nil
+}
+
+// endsInSoftmax reports whether the exported file's output is the softmax of
+// the logits.
+func (l *Loaded) endsInSoftmax() bool {
+	a := l.Annotation
+	return l.Head == nil && a.Logits != "" && a.Logits != a.Graph.Outputs[0].Name && producedBy(a.Graph, a.Graph.Outputs[0].Name) == "Softmax"
+}
+
+// producedBy is the operator that makes a value, looking through reshapes.
+func producedBy(g *ir.Graph, name string) string {
+	p := g.Producer()
+	for n := p[name]; n != nil; n = p[n.In(0)] {
+		switch n.Op {
+		case "Reshape", "Flatten", "Squeeze", "Unsqueeze":
+			continue
+		}
+		return n.Op
+	}
+	return ""
+}
+
+func softmax32(x []float32) []float32 {
+	out := make([]float32, len(x))
+	top := float64(math.Inf(-1))
+	for _, v := range x {
+		top = math.Max(top, float64(v))
+	}
+	sum := 0.0
+	for _, v := range x {
+		sum += math.Exp(float64(v) - top)
+	}
+	for i, v := range x {
+		out[i] = float32(math.Exp(float64(v)-top) / sum)
+	}
+	return out
+}
+
+// String tells people how the comparison went.
+func (v *Verification) String() string {
+	s := fmt.Sprintf("%s agrees on %d images: ", v.Runtime, v.Images)
+	switch b := v.Boxes; {
+	case b != nil:
+		s += fmt.Sprintf("%d of %d boxes are the same, smallest overlap %.5f, largest difference of a score %.1e", b.Matched, b.Ours, b.MinIoU, v.MaxDiff)
+		if b.Borderline > 0 {
+			s += fmt.Sprintf("; %d hang on a rounding", b.Borderline)
+		}
+		return s
+	case v.SameTop1 != nil:
+		return s + fmt.Sprintf("largest difference %.2e of the range, same class on %d", v.Relative, *v.SameTop1)
+	}
+	return s + fmt.Sprintf("largest difference %.2e of the range", v.Relative)
 }

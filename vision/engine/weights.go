@@ -125,9 +125,15 @@ func openBare(o WeightsOptions) (*Loaded, error) {
 	}
 	n.MultiLabel = n.Model.Metadata[MetaMultiLabel] == "true"
 	l := &Loaded{Network: n, Task: vision.Classify}
-	if d := n.Annotation.Detector; d != nil {
-		l.Task = vision.Detect
+	if n.Head, err = n.fileHead(); err != nil {
+		n.Close()
+		return nil, err
+	}
+	if d := n.Annotation.Detector; d != nil && n.Head == nil {
 		n.Head = &Head{Kind: "detect", Classes: d.Classes, Detect: &DetectHead{Kind: kindOwn}}
+	}
+	if n.Head != nil {
+		l.Task = vision.Detect
 	}
 	if sg := n.Annotation.Segmenter; sg != nil && l.Task == vision.Classify {
 		l.Task = vision.Segment

@@ -42,9 +42,10 @@ type Builder interface {
 	// Halve is 2×2 max pooling of stride 2; a last odd row or column makes cells
 	// of its own.
 	Halve(x Value) Value
-	// Cells lists a map's cells row by row: (N, H, W, C) → (N, H·W, C). Join puts
-	// such lists one behind the other.
-	Cells(x Value) Value
+	// Cells lists a map's cells row by row, each as per rows of an equal share of
+	// the channels: (N, H, W, C) → (N, H·W·per, C/per). Join puts such lists one
+	// behind the other.
+	Cells(x Value, per int) Value
 	Join(xs ...Value) Value
 }
 
@@ -112,9 +113,9 @@ func (b graphBuilder) Halve(x Value) Value {
 	return b.g.Pool(node(x), ops.PoolAttr{Max: true, Kernel: [2]int{2, 2}, Stride: [2]int{2, 2}, Dilation: [2]int{1, 1}, CeilMode: true})
 }
 
-func (b graphBuilder) Cells(x Value) Value {
+func (b graphBuilder) Cells(x Value, per int) Value {
 	s := b.Shape(x)
-	return b.g.Reshape(node(x), s[0], s[1]*s[2], s[3])
+	return b.g.Reshape(node(x), s[0], s[1]*s[2]*per, s[3]/per)
 }
 
 func (b graphBuilder) Join(xs ...Value) Value { return b.g.Concat(1, nodes(xs)...) }

@@ -92,3 +92,21 @@ func TestDecodeYOLOv8(t *testing.T) {
 		vision.Detection{Class: 1, Score: .9, Box: vision.Box{X1: 8, Y1: 6, X2: 12, Y2: 14}},
 		vision.Detection{Class: 0, Score: .7, Box: vision.Box{X1: 17, Y1: 17, X2: 23, Y2: 23}})
 }
+
+func TestDecodeYOLOv5(t *testing.T) {
+	logit := func(p float64) float32 { return float32(math.Log(p / (1 - p))) }
+	row := func(values ...float64) (out []float32) {
+		for _, p := range values {
+			out = append(out, logit(p))
+		}
+		return out
+	}
+	low, nan := row(.5, .5, .5, .5, .1, .9, .9), float32(math.NaN())
+	var out []float32
+	for _, r := range [][]float32{low, {nan, 0, 0, 0, 9, 9, 9}, low, low, row(.5, .75, .25, .75, .8, .5, .9), low} { // two anchors of each cell
+		out = append(out, r...)
+	}
+	// Cell (1, 0) of 8 pixels, first anchor: centre (1 + ½)·8, (0 + 1)·8, size ¼·6 and 2¼·8.
+	expect(t, "YOLOv5", head.Decode{Classes: 2, Levels: decodeLevels, Conf: .3}.YOLOv5(out, [][][2]float64{{{1, 2}, {3, 4}}, {{6, 8}, {9, 9}}}),
+		vision.Detection{Class: 1, Score: .72, Box: vision.Box{X1: 12 - .75, Y1: 8 - 9, X2: 12 + .75, Y2: 8 + 9}})
+}

@@ -13,12 +13,17 @@ type Level = struct{ H, W, Stride int }
 
 // Levels are those of maps (N, H, W, C) of the given strides.
 func Levels(maps []*ops.Node, strides []int) []Level {
+	return LevelsOf(graphBuilder{}, Values(maps), strides)
+}
+
+// LevelsOf is [Levels] for the values of a builder.
+func LevelsOf(g Builder, maps []Value, strides []int) []Level {
 	if len(maps) != len(strides) {
 		ops.Fail("head: %d maps for %d strides", len(maps), len(strides))
 	}
 	out := make([]Level, len(maps))
 	for i, m := range maps {
-		s := ops.Shape(m)
+		s := g.Shape(m)
 		out[i] = Level{s[1], s[2], strides[i]}
 	}
 	return out
@@ -131,7 +136,7 @@ func (d *Detect) Build(g Builder, maps []Value) Value {
 		if d.config.MaskCoefficients > 0 {
 			parts = append(parts, g.Tanh(l.coefficients.apply(g, l.masks.apply(g, x))))
 		}
-		out[i] = g.Cells(g.Concat(parts...))
+		out[i] = g.Cells(g.Concat(parts...), 1)
 	}
 	return g.Join(out...)
 }

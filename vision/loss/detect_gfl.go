@@ -24,10 +24,9 @@ type GFLConfig struct {
 	// Alpha and Beta are the powers of score and overlap in the alignment.
 	// Default 1 and 6, TOOD's.
 	Alpha, Beta float64
-	// BoxWeight and DistanceWeight multiply the losses of boxes and of
-	// distributions. Default 2 and 0.25, GFL's.
-	BoxWeight, DistanceWeight float64
-	Gamma                     float64
+	// BoxWeight, ClassWeight and DistanceWeight multiply the losses of boxes,
+	// classes and distributions. Default 7.5, 0.5 and 1.5, YOLOv8's.
+	BoxWeight, ClassWeight, DistanceWeight float64
 
 	// hold, when true, keeps the matches and class targets of the run before,
 	// so that finite differences see what the gradient holds constant.
@@ -45,10 +44,13 @@ func (c GFLConfig) withDefaults() GFLConfig {
 		c.Beta = 6
 	}
 	if c.BoxWeight == 0 {
-		c.BoxWeight = 2
+		c.BoxWeight = 7.5
+	}
+	if c.ClassWeight == 0 {
+		c.ClassWeight = 0.5
 	}
 	if c.DistanceWeight == 0 {
-		c.DistanceWeight = 0.25
+		c.DistanceWeight = 1.5
 	}
 	return c
 }
@@ -59,8 +61,7 @@ func (c GFLConfig) withDefaults() GFLConfig {
 // al. 2021, arXiv:2108.07755; see aligner), which also gives each match the score
 // q that its class should have; then
 //
-//	L = 1/max(1, Σq)·[ Σ_all Σₖ |tₖ − pₖ|²·BCE(pₖ, tₖ) + Σ_pos q·(2·(1 − GIoU) + ¼·DFL) ]
-//	tₖ = q·[k = class]
+//	L = 1/max(1, Σq)·[ ½·Σ_all Σₖ BCE(classₖ, q·[k = class]) + Σ_pos q·(7½·(1 − GIoU) + 1½·DFL) ]
 //	DFL = −¼·Σ_sides ((l+1−d)·ln p_l + (d−l)·ln p_(l+1)),  l = ⌊d⌋
 //
 //	raw (N, A, K + 4·Bins)   targets (N, M, 5)   L scalar
@@ -70,9 +71,10 @@ func (c GFLConfig) withDefaults() GFLConfig {
 // distance that would be right, within what the bins cover. Targets are those of
 // [Detect]. Sums run over the batch of all shards. Matches and q have no gradient.
 //
-// The classes' term is quality focal loss (GFL, eq. 4 with β = 2), which lets the
-// many cells without an object count little; weights are GFL's. GIoU is that of
-// Rezatofighi et al. 2019, arXiv:1902.09630.
+// This is YOLOv8's loss (Ultralytics 2023, without a paper) but for GIoU
+// (Rezatofighi et al. 2019, arXiv:1902.09630) in the place of CIoU. GFL and TOOD
+// have focal losses of the classes and weigh boxes less; NanoDet-m, fine-tuned on
+// 205 pictures of blood cells, then finds less (mAP 0.564 for 0.577).
 func DetectGFL(g *ops.Graph, raw, targets *ops.Node, c GFLConfig) *ops.Node {
 	c = c.withDefaults()
 	s, ts := ops.Shape(raw), ops.Shape(targets)
@@ -154,24 +156,12 @@ func (d *gflDetector[T]) add(i int, hold bool) {
 			if k == class {
 				target = quality[a]
 			}
-			d.parts[PartClass] += qualityFocal(x, g, k, target, d.c.Gamma)
+			d.parts[PartClass] += d.c.ClassWeight * logistic(x, g, k, target)
+			if g != nil {
+				g[k] *= T(d.c.ClassWeight)
+			}
 		}
 	}
-}
-
-// qualityFocal is |p − target|²·BCE(p, target) of logit j; its derivative goes into
-// g[j], when g is not nil.
-func qualityFocal[T buffer.Float](x, g []T, j int, target, gamma float64) float64 {
-	cross := logistic(x, g, j, target)
-	if gamma < 0 {
-		return cross
-	}
-	p := sigmoid(float64(x[j]))
-	off := p - target
-	if g != nil {
-		g[j] = T(off * (2*p*(1-p)*cross + off*off))
-	}
-	return off * off * cross
 }
 
 // sides adds the losses of a matched cell's box and distributions.

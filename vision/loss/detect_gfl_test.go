@@ -61,7 +61,7 @@ func row(bins int, sides [4]int, classes ...float64) []float64 {
 
 // Finite differences, with the matches and class targets held.
 func TestGFLGradient(t *testing.T) {
-	for name, c := range map[string]GFLConfig{"centre": {At: .5}, "corner": {}, "YOLOv8's": {At: .5, Alpha: .5, TopK: 10, BoxWeight: 7.5, DistanceWeight: 1.5}} {
+	for name, c := range map[string]GFLConfig{"centre": {At: .5}, "corner": {}, "others": {At: .5, Alpha: .7, TopK: 5, BoxWeight: 2, ClassWeight: 1, DistanceWeight: .25}} {
 		hold := false
 		c.Levels, c.Bins, c.hold = testLevels, testBins, &hold
 		raw, targets := gflScene(3, 3, 6, 3)
@@ -102,13 +102,13 @@ func TestAlignmentByHand(t *testing.T) {
 			t.Errorf("cell %d should score %v, want %v", i, d.quality[i], want)
 		}
 	}
-	// The classes of an unmatched cell cost |0 − ½|²·ln 2 each. Cell 1 should reach
-	// 1½, ½, ½ and ½ strides: half of each is where it puts nothing, e⁻⁴⁰.
+	// Cell 1 should reach 1½, ½, ½ and ½ strides: half of each is where it puts
+	// nothing, e⁻⁴⁰.
 	a, b := vision.Box{X1: 4, Y1: -4, X2: 20, Y2: 12}, vision.Box{X2: 16, Y2: 8}
 	giou, _ := giouGrad(a, b)
-	classes := math.Ln2 * (.25 + .25 + (1.0/3-.5)*(1.0/3-.5) + .25*5)
-	box := 2 * (1 - giou) / 3
-	dfl := .25 / 4 / 3 * (.5 * 40) * 4
+	classes := .5 * 8 * math.Ln2
+	box := 7.5 * (1 - giou) / 3
+	dfl := 1.5 / 4 / 3 * (.5 * 40) * 4
 	if got, want := d.env.Out.F64()[0], (classes+box+dfl)/(4.0/3); math.Abs(got-want) > 1e-9 {
 		t.Errorf("the loss is %v, want %v", got, want)
 	}

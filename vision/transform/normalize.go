@@ -42,7 +42,19 @@ func (t *table) apply(dst []float32, pitch int, im *vision.Image) {
 	}
 }
 
-// fill gives a whole input one grey value.
+// surround gives one grey value to an input of w columns, but not to the inside,
+// a region of in columns and rows at (x, y), which is written anyway.
+func (t *table) surround(dst []float32, w int, x, y, inW, inH int, grey uint8) {
+	top, bottom := 3*y*w, 3*(y+inH)*w
+	t.fill(dst[:top], grey)
+	for from := top; from < bottom; from += 3 * w {
+		t.fill(dst[from:from+3*x], grey)
+		t.fill(dst[from+3*(x+inW):from+3*w], grey)
+	}
+	t.fill(dst[bottom:], grey)
+}
+
+// fill gives a stretch of an input one grey value.
 func (t *table) fill(dst []float32, grey uint8) {
 	a, b, c := t.value[0][grey], t.value[1][grey], t.value[2][grey]
 	for i := 0; i+3 <= len(dst); i += 3 {

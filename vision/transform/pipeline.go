@@ -62,7 +62,7 @@ func (w *Worker) Apply(dst []float32, im *vision.Image, k Key) error {
 	}
 	h, width := w.p.pre.Size[0], w.p.pre.Size[1]
 	if w.out.W < width || w.out.H < h {
-		w.p.table.fill(dst, w.p.pre.Pad)
+		w.p.table.surround(dst, width, at.X, at.Y, w.out.W, w.out.H, w.p.pre.Pad)
 	}
 	w.p.table.apply(dst[3*(at.Y*width+at.X):], width, &w.out)
 	if w.p.aug.Erasing > 0 && w.source.Float64() < w.p.aug.Erasing {

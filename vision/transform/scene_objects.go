@@ -108,8 +108,9 @@ func (sw *SceneWorker) redraw(o *vision.Object, box *vision.Box, m affine, w, h 
 // targets writes the worker's objects into a slot of rows class, centre x, y,
 // width, height in pixels of the input; unused rows have the class −1. Crowds
 // are no target. Of more objects than there are rows the largest are kept, and
-// the number of the others is returned.
-func (sw *SceneWorker) targets(slot []float32) (left int) {
+// the number of the others is returned. The rows' masks go along.
+func (sw *SceneWorker) targets(to SceneSlot) (left int, err error) {
+	slot := to.Boxes
 	rows := len(slot) / 5
 	pick := sw.pick[:0]
 	for i := range sw.objects {
@@ -141,5 +142,15 @@ func (sw *SceneWorker) targets(slot []float32) (left int) {
 	for row := len(pick); row < rows; row++ {
 		copy(slot[5*row:], []float32{-1, 0, 0, 0, 0})
 	}
-	return max(left, 0)
+	if to.Shares == nil {
+		return max(left, 0), nil
+	}
+	clear(to.Shares)
+	h, w, n := sw.p.pre.Size[0], sw.p.pre.Size[1], to.Grid.Cells()
+	for row, i := range pick {
+		if err := to.Grid.shares(to.Shares[row*n:(row+1)*n], &sw.objects[i], h, w); err != nil {
+			return 0, err
+		}
+	}
+	return max(left, 0), nil
 }

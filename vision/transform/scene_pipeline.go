@@ -62,6 +62,12 @@ type SceneSlot struct {
 	// Mask, if any, becomes the class of every pixel, (height, width); [Void]
 	// where none is known.
 	Mask []uint8
+	// Shares, if any, become the masks of the objects in the rows of Boxes,
+	// (M, Grid.H, Grid.W): the part of each cell that the object covers, in
+	// 255ths. Rows without an object, and of objects of which only the box is
+	// known, are 0. The worker needs Outlines.
+	Shares []uint8
+	Grid   Grid
 }
 
 // SceneWorker holds the scratch memory of one goroutine.
@@ -97,6 +103,9 @@ func (sw *SceneWorker) Apply(to SceneSlot, s Scene, k Key, others Others) (left 
 	if len(to.X) != sw.p.Len() || len(to.Boxes)%5 != 0 || to.Mask != nil && len(to.Mask) != sw.p.Len()/3 {
 		return 0, fmt.Errorf("prepare an image: the input has %d values and a mask of %d, the slices %d and %d; boxes have 5, the slice %d", sw.p.Len(), sw.p.Len()/3, len(to.X), len(to.Mask), len(to.Boxes))
 	}
+	if to.Shares != nil && (!sw.Outlines || to.Grid.Stride < 1 || len(to.Shares) != len(to.Boxes)/5*to.Grid.Cells()) {
+		return 0, fmt.Errorf("prepare an image: masks of %d objects on a grid of %d×%d cells of %d pixels do not fit %d bytes, or the worker moves no outlines", len(to.Boxes)/5, to.Grid.H, to.Grid.W, to.Grid.Stride, len(to.Shares))
+	}
 	if err := s.check(); err != nil {
 		return 0, err
 	}
@@ -115,7 +124,7 @@ func (sw *SceneWorker) Apply(to SceneSlot, s Scene, k Key, others Others) (left 
 	if err != nil {
 		return 0, err
 	}
-	return sw.targets(to.Boxes), nil
+	return sw.targets(to)
 }
 
 // looks is what all parts of a picture have in common.
