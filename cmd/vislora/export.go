@@ -12,6 +12,7 @@ var exportVerb = verb{"export", "merge an adapter into an ONNX file any runtime 
 	"vislora export --weights runs/classify/train --out model.onnx --verify 10",
 	"vislora export --weights runs/classify/train --out model.onnx --embed-preprocessing --verify 10 --data photos/",
 	"vislora export --weights runs/detect/train --out detector.onnx --nms --conf 0.3 --verify 50 --data photos/",
+	"vislora export --weights runs/segment/train --out pixels.onnx --argmax --verify 30 --data smears/",
 	"vislora export --weights runs/classify/train --format peft --out adapter/",
 }, runExport}
 
@@ -27,6 +28,7 @@ func runExport(ctx context.Context, e *env, args []string) error {
 	e.fs.Float64Var(&c.IoU, "iou", .7, "with --nms: overlap above which the lower of two boxes is dropped")
 	e.fs.IntVar(&c.MaxDet, "max-det", 300, "with --nms: most boxes of one picture")
 	e.fs.BoolVar(&c.Agnostic, "agnostic", false, "with --nms: boxes of different classes drop each other too")
+	e.fs.BoolVar(&c.ArgMax, "argmax", false, "put out the classes of pixels, labels (N, H, W), and not their logits")
 	e.fs.StringVar(&c.Names, "names", "", "class names of a bare model: `file`, coco80, voc21 or cifar10")
 	e.fs.IntVar(&c.Verify, "verify", 0, "run the file in ONNX Runtime on `N` images and compare")
 	e.fs.StringVar(&c.Data, "data", "", "images for --verify; without it, noise")

@@ -130,7 +130,7 @@ func TestConfigFile(t *testing.T) {
 		"lora:\n  rank: 8\n":         {"rank"},
 		"":                           {"--model"},
 		"lora:\n":                    {"--model"},
-		"epochs: -1\nlr0: -1\n":       {"epochs is -1", "lr0 is -1"},
+		"epochs: -1\nlr0: -1\n":      {"epochs is -1", "lr0 is -1"},
 		"aug:\n  hflip: 2\n":         {"hflip"},
 		"mean: [1]\n":                {"mean", "is not a setting"},
 		"preprocess:\n  mean: one\n": {"one"},

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/vislora/vislora/internal/onnx"
+	"github.com/vislora/vislora/vision"
 )
 
 // ExportConfig says what to write.
@@ -26,6 +27,8 @@ type ExportConfig struct {
 	Conf, IoU float64
 	MaxDet    int
 	Agnostic  bool
+	// ArgMax puts out the classes of pixels and not their logits.
+	ArgMax bool
 	// Names are the class names of a bare model that carries none.
 	Names string
 	// Verify runs the file in ONNX Runtime on so many images and compares. The
@@ -119,7 +122,10 @@ func (l *Loaded) exportONNX(ctx context.Context, c ExportConfig) (*Exported, err
 	if err != nil {
 		return nil, err
 	}
-	if out.Merged, out.Preprocess, err = l.writeONNX(c, t); err != nil {
+	if c.ArgMax && l.Task != vision.Segment {
+		return nil, fmt.Errorf("%s is trained to %s: --argmax is for classes of pixels", c.Weights, l.Task)
+	}
+	if out.Merged, out.Preprocess, err = l.writeONNX(c, outputs{t, c.ArgMax}); err != nil {
 		return nil, err
 	}
 	if t != nil {
@@ -166,7 +172,7 @@ func sameFile(a, b string) (bool, error) {
 
 // writeONNX merges, embeds and writes. The preprocessing that the file ends up
 // with inside is nil when there is none.
-func (l *Loaded) writeONNX(c ExportConfig, t *thresholds) (*Merged, *EmbeddedPreprocess, error) {
+func (l *Loaded) writeONNX(c ExportConfig, o outputs) (*Merged, *EmbeddedPreprocess, error) {
 	meta := l.metadata()
 	has, err := embeddedIn(l.Model)
 	if err != nil {
@@ -179,11 +185,11 @@ func (l *Loaded) writeONNX(c ExportConfig, t *thresholds) (*Merged, *EmbeddedPre
 		meta[MetaPreprocess] = has
 	}
 	if has != nil || !c.EmbedPreprocessing {
-		m, err := l.writeMerged(c.Out, meta, t)
+		m, err := l.writeMerged(c.Out, meta, o)
 		return m, has, err
 	}
 	var made *EmbeddedPreprocess
-	m, err := l.writeMerged(c.Out, meta, t, func(e *onnx.Editor) error {
+	m, err := l.writeMerged(c.Out, meta, o, func(e *onnx.Editor) error {
 		var err error
 		if made, err = l.embedPreprocess(e, l.Pre); err != nil {
 			return err

@@ -212,10 +212,14 @@ func (b *fileBuilder) Nearest(x head.Value, height, width int) head.Value {
 	return y
 }
 
+// Bilinear is a Resize, and before that operator says where pixels lie, two
+// products with the matrices of what each row and column is made of.
 func (b *fileBuilder) Bilinear(x head.Value, height, width int) head.Value {
 	v := fileOf(x)
 	if b.opset < resizeOpset {
-		b.fail("the head enlarges maps with the operator Resize, which opset %d does not have in the form that is needed: it exists from opset %d on; convert the model with onnx.version_converter", b.opset, resizeOpset)
+		rows := b.floats([]int{height, v.dims[1]}, between(v.dims[1], height, false)...)
+		columns := b.floats([]int{v.dims[2], width}, between(v.dims[2], width, true)...)
+		return fileValue{b.op("MatMul", rows, b.op("MatMul", v.name, columns)), []int{v.dims[0], height, width, v.dims[3]}}
 	}
 	// A scale would be rounded, and the size with it; a size is of all axes.
 	size := b.concat(0, b.slice(b.op("Shape", v.name), 0, 0, 2), b.ints(int64(height), int64(width)))
@@ -224,6 +228,25 @@ func (b *fileBuilder) Bilinear(x head.Value, height, width int) head.Value {
 		none = b.floats([]int{0})
 	}
 	return fileValue{b.resize(v.name, ir.Attrs{"mode": "linear", "coordinate_transformation_mode": "half_pixel"}, none, size), []int{v.dims[0], height, width, v.dims[3]}}
+}
+
+// between is the matrix (to, from), or its transpose, that resizes a side
+// linearly: the centre of cell i lies at (i+½)·from/to − ½.
+func between(from, to int, transposed bool) []float32 {
+	m := make([]float32, from*to)
+	for i := range to {
+		at := min(max((float64(i)+.5)*float64(from)/float64(to)-.5, 0), float64(from-1))
+		low := int(at)
+		for k, share := range [2]float64{1 - (at - float64(low)), at - float64(low)} {
+			j := min(low+k, from-1)
+			if transposed {
+				m[j*to+i] += float32(share)
+			} else {
+				m[i*from+j] += float32(share)
+			}
+		}
+	}
+	return m
 }
 
 // resize is Resize by scales, or by a size behind scales that are empty.

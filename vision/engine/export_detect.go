@@ -100,7 +100,7 @@ func (m *merger) read(b *fileBuilder, value string) (head.Value, error) {
 	switch {
 	case len(d) == 4:
 		return fileValue{x, []int{batch, d[2], d[3], d[1]}}, nil
-	case len(d) == 3 && n.Head.Detect.Kind == kindFile:
+	case len(d) == 3 && n.Head.Detect != nil && n.Head.Detect.Kind == kindFile:
 		return fileValue{x, []int{batch, d[1], d[2]}}, nil
 	case len(d) == 3 && f != nil && d[1] == f.Prefix+f.Grid[0]*f.Grid[1]:
 		return b.grid(x, batch, f.Prefix, f.Grid[0], f.Grid[1], d[2]), nil

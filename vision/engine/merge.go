@@ -24,9 +24,15 @@ type Merged struct {
 	MaxRounding float64 `json:"max_rounding,omitempty"`
 }
 
+// outputs say what an exported file puts out beyond what a head does.
+type outputs struct {
+	nms    *thresholds // boxes are chosen inside the file
+	argMax bool        // classes of pixels and not their logits
+}
+
 // merge writes the network's adapter, trained parameters and head into an
-// editor over the original file, and with t the choice of boxes.
-func (n *Network) merge(e *onnx.Editor, t *thresholds) (*merger, error) {
+// editor over the original file.
+func (n *Network) merge(e *onnx.Editor, o outputs) (*merger, error) {
 	m := &merger{n: n, e: e, report: &Merged{}, trained: map[string][]float32{}}
 	for _, as := range n.saved {
 		m.trained[as.tensor] = n.Net.Param(as.tensor).Data()
@@ -54,10 +60,10 @@ func (n *Network) merge(e *onnx.Editor, t *thresholds) (*merger, error) {
 	switch h := n.Head; {
 	case h == nil:
 	case h.Detect != nil:
-		err = m.detector(t)
-	case h.Segment != nil && (h.Segment.Kind != kindOwn || h.Segment.NewClasses):
-		err = fmt.Errorf("%s: a segmentation head cannot be exported yet: use --format peft", n.Model.Path)
-	case h.Segment == nil:
+		err = m.detector(o.nms)
+	case h.Segment != nil:
+		err = m.segmenter(o.argMax)
+	default:
 		err = m.head()
 	}
 	slices.Sort(m.report.Tensors)
@@ -323,17 +329,17 @@ func (n *Network) fileFloat() ir.DType {
 
 // WriteMerged merges into a copy of the original file and writes it to path.
 func (n *Network) WriteMerged(path string, metadata map[string]any) (*Merged, error) {
-	return n.writeMerged(path, metadata, nil)
+	return n.writeMerged(path, metadata, outputs{})
 }
 
 // writeMerged is [Network.WriteMerged] that with t chooses boxes inside the file,
 // and lets edits change it further.
-func (n *Network) writeMerged(path string, metadata map[string]any, t *thresholds, edits ...func(*onnx.Editor) error) (*Merged, error) {
+func (n *Network) writeMerged(path string, metadata map[string]any, o outputs, edits ...func(*onnx.Editor) error) (*Merged, error) {
 	e, err := onnx.Edit(n.Model)
 	if err != nil {
 		return nil, err
 	}
-	m, err := n.merge(e, t)
+	m, err := n.merge(e, o)
 	if err != nil {
 		return nil, err
 	}

@@ -98,7 +98,7 @@ func (n *Network) NewSegmentHead(classes []string, kept bool, seed uint64) error
 // segmentHead chooses the kind of head.
 func (n *Network) segmentHead(kept bool) (*SegmentHead, error) {
 	a := n.Annotation
-	if a.Segmenter != nil {
+	if a.Segmenter != nil && a.Segmenter.Layer != "" {
 		return &SegmentHead{Kind: kindOwn, NewClasses: !kept}, nil
 	}
 	d := &SegmentHead{Width: denseWidth, Depthwise: true}
@@ -136,15 +136,24 @@ func (d *SegmentHead) String() string {
 
 // segmentLogits adds the head to a graph: (N, h, w, K).
 func (n *Network) segmentLogits(g *build.Graph) (*ops.Node, error) {
+	leaf := func(name string) *ops.Node { return g.Leaf(n.headName(name)) }
+	y, err := n.segmentMap(head.OnGraph(g.Graph, leaf), func(value string) (head.Value, error) { return n.headInput(g, value) })
+	if err != nil {
+		return nil, err
+	}
+	return y.(*ops.Node), nil
+}
+
+// segmentMap builds the head on the values that read gives.
+func (n *Network) segmentMap(b head.Builder, read func(value string) (head.Value, error)) (head.Value, error) {
 	d := n.Head.Segment
 	p, m, err := d.modules(n)
 	if err != nil {
 		return nil, err
 	}
-	leaf := func(name string) *ops.Node { return g.Leaf(n.headName(name)) }
-	var maps []*ops.Node
+	var maps []head.Value
 	for _, v := range d.values(n) {
-		x, err := n.headInput(g, v)
+		x, err := read(v)
 		if err != nil {
 			return nil, err
 		}
@@ -154,14 +163,18 @@ func (n *Network) segmentLogits(g *build.Graph) (*ops.Node, error) {
 	case nil:
 		return maps[0], nil
 	case *head.Classes:
-		return h.Forward(g.Graph, leaf, 0, maps[0]), nil
+		return h.Build(b, 0, maps[0]), nil
 	case interface {
-		Forward(*ops.Graph, head.Leaf, []*ops.Node) *ops.Node
+		Build(head.Builder, []head.Value) head.Value
 	}:
 		if p != nil {
-			maps = p.Forward(g.Graph, leaf, maps)
+			maps = p.Build(b, maps)
 		}
-		return h.Forward(g.Graph, leaf, maps), nil
+		return h.Build(b, maps), nil
 	}
 	return nil, fmt.Errorf("a segmentation head of the kind %q", d.Kind)
 }
+
+// written tells whether export writes nodes for the head: a kept one is the
+// file's own.
+func (d *SegmentHead) written() bool { return d.Kind != kindOwn || d.NewClasses }

@@ -23,6 +23,8 @@ type Verification struct {
 	SameTop1 *int `json:"same_top1,omitempty"`
 	// Boxes is set where boxes are chosen inside the file.
 	Boxes *VerifiedBoxes `json:"boxes,omitempty"`
+	// Pixels is set where pixels are classified.
+	Pixels *VerifiedPixels `json:"pixels,omitempty"`
 }
 
 // Tolerance is the largest accepted Verification.Relative of float32 models,
@@ -55,6 +57,8 @@ func (l *Loaded) judgeOf(coarse, embedded bool, t *thresholds) judge {
 		return &classJudge{l, tolerance, embedded}
 	case l.Head.Detect != nil && l.Head.Detect.written():
 		return &rowJudge{loaded: l, tolerance: tolerance}
+	case l.Head.Segment != nil && l.Head.Segment.written():
+		return &pixelJudge{Loaded: l}
 	}
 	return &fileJudge{l, tolerance}
 }
@@ -239,6 +243,8 @@ func softmax32(x []float32) []float32 {
 func (v *Verification) String() string {
 	s := fmt.Sprintf("%s agrees on %d images: ", v.Runtime, v.Images)
 	switch b := v.Boxes; {
+	case v.Pixels != nil:
+		return s + fmt.Sprintf("same class on %d of %d pixels", v.Pixels.Same, v.Pixels.Pixels)
 	case b != nil:
 		s += fmt.Sprintf("%d of %d boxes are the same, smallest overlap %.5f, largest difference of a score %.1e", b.Matched, b.Ours, b.MinIoU, v.MaxDiff)
 		if b.Borderline > 0 {

@@ -11,6 +11,7 @@ import (
 	"github.com/vislora/vislora/internal/onnx/ir"
 	"github.com/vislora/vislora/lora"
 	"github.com/vislora/vislora/vision"
+	"github.com/vislora/vislora/vision/build"
 )
 
 // WeightsOptions say what to load and what a bare model does not carry.
@@ -135,6 +136,7 @@ func openBare(o WeightsOptions) (*Loaded, error) {
 	if n.Head != nil {
 		l.Task = vision.Detect
 	}
+	n.exportedSegmenter()
 	if sg := n.Annotation.Segmenter; sg != nil && l.Task == vision.Classify {
 		l.Task = vision.Segment
 		n.Head = &Head{Kind: "segment", Classes: sg.Classes, Segment: &SegmentHead{Kind: kindOwn}}
@@ -150,6 +152,19 @@ func openBare(o WeightsOptions) (*Loaded, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// exportedSegmenter recognises a file that vislora wrote, whatever its head is
+// made of.
+func (n *Network) exportedSegmenter() {
+	a := n.Annotation
+	if a.Segmenter != nil || n.Model.Metadata[MetaTask] != string(vision.Segment) {
+		return
+	}
+	out := a.Graph.Outputs[0].Name
+	if t := a.Graph.Types[out]; len(t.Dims) == 4 && isFloat(t.DType) {
+		a.Segmenter = &build.Segmenter{Classes: t.Dims[1], Output: out, Logits: out, Stride: 1}
+	}
 }
 
 // nameClasses makes sure that every logit has a name.
