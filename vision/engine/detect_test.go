@@ -197,6 +197,7 @@ func TestDetectionSameBytes(t *testing.T) {
 
 // TestDetectionLearns finds squares that it never saw.
 func TestDetectionLearns(t *testing.T) {
+	learning(t)
 	data := shelfOf(t, 48, 12)
 	res := mustTrain(t, quickDetect(t, sampleCNN, data, func(c *TrainConfig) { c.Epochs, c.LR0, c.CloseMosaic = 14, 3e-3, 4 }))
 	d := res.Metrics.Detection

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vislora/vislora/internal/kernels/onednn"
 	"github.com/vislora/vislora/internal/onnx/ir"
 	"github.com/vislora/vislora/internal/onnx/onnxtest"
 	"github.com/vislora/vislora/lora"
@@ -268,5 +269,14 @@ func says(t testing.TB, err error, words ...string) {
 		if !strings.Contains(err.Error(), w) {
 			t.Errorf("the error does not say %q: %v", w, err)
 		}
+	}
+}
+
+// learning skips a test of what is learnt where that takes a minute: the paths
+// are those of shorter tests.
+func learning(t testing.TB) {
+	t.Helper()
+	if testing.Short() && !onednn.Available() {
+		t.Skip("a minute on portable kernels: without -short")
 	}
 }

@@ -209,6 +209,7 @@ func TestInstanceSameBytes(t *testing.T) {
 // TestInstanceLearns finds discs and corners that it never saw, tells their
 // pixels, and writes the same in all its files.
 func TestInstanceLearns(t *testing.T) {
+	learning(t)
 	data := leavesOf(t, 48, 12, polygonOrRLE)
 	res := mustTrain(t, quickInstance(t, sampleCNN, data, func(c *TrainConfig) { c.Epochs, c.LR0, c.CloseMosaic, c.plain = 14, 3e-3, 4, false }))
 	m := res.Metrics.Instances

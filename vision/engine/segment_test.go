@@ -134,6 +134,7 @@ func TestSegmentationSameBytes(t *testing.T) {
 // TestSegmentationOverfits learns four pictures by heart, and predicts what it
 // learnt.
 func TestSegmentationOverfits(t *testing.T) {
+	learning(t)
 	data := smearOf(t, 4, 4, true)
 	epochs, want := map[string]int{sampleCNN: 120, sampleViT: 250}, metric.Score(.95)
 	if testing.Short() {
