@@ -265,6 +265,7 @@ func TestDetectionLearns(t *testing.T) {
 // TestDetachedDetector trains YOLOX and NanoDet on other classes; without the
 // adapter each is the detector that it was, to the bit.
 func TestDetachedDetector(t *testing.T) {
+	learning(t)
 	for _, model := range []string{"yolox_nano/yolox_nano.onnx", "nanodet_m_320/nanodet_m_320.onnx"} {
 		t.Run(filepath.Dir(model), func(t *testing.T) { detached(t, testdata.Real(t, model)) })
 	}
