@@ -133,6 +133,7 @@ func TestInstanceModes(t *testing.T) {
 	} {
 		t.Run(filepath.Base(c.model)+" "+c.mode, func(t *testing.T) {
 			if !strings.HasPrefix(c.model, "..") {
+				learning(t)
 				c.model = testdata.Real(t, c.model)
 			}
 			r := start(t, quickInstance(t, c.model, data, func(q *TrainConfig) {
