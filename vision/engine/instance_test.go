@@ -31,7 +31,9 @@ func leavesOf(t testing.TB, train, val int, outline func(i int, polygon []float6
 	root := t.TempDir()
 	rng := rand.New(rand.NewPCG(6, 6))
 	const side = 96
-	for split, n := range map[string]int{"train": train, "val": val} {
+	// In a fixed order: both splits draw from one stream.
+	for i, split := range []string{"train", "val"} {
+		n := []int{train, val}[i]
 		var files, objects []map[string]any
 		for i := range n {
 			im := image.NewRGBA(image.Rect(0, 0, side, side))
