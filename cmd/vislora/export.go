@@ -12,6 +12,7 @@ var exportVerb = verb{"export", "merge an adapter into an ONNX file any runtime 
 	"vislora export --weights runs/classify/train --out model.onnx --verify 10",
 	"vislora export --weights runs/classify/train --out model.onnx --embed-preprocessing --verify 10 --data photos/",
 	"vislora export --weights runs/detect/train --out detector.onnx --nms --conf 0.3 --verify 50 --data photos/",
+	"vislora export --weights runs/instance/train --out objects.onnx --nms --verify 50 --data photos/",
 	"vislora export --weights runs/segment/train --out pixels.onnx --argmax --verify 30 --data smears/",
 	"vislora export --weights runs/classify/train --format peft --out adapter/",
 }, runExport}
@@ -23,7 +24,7 @@ func runExport(ctx context.Context, e *env, args []string) error {
 	e.fs.StringVar(&c.Format, "format", "onnx", "onnx or peft")
 	e.fs.StringVar(&c.Out, "out", "", "`file` (onnx) or folder (peft) to write")
 	e.fs.BoolVar(&c.EmbedPreprocessing, "embed-preprocessing", false, "the file takes uint8 RGB pictures (N, H, W, 3) of any size and prepares them itself")
-	e.fs.BoolVar(&c.NMS, "nms", false, "choose the boxes inside the file: outputs boxes, scores, labels, images (detectors)")
+	e.fs.BoolVar(&c.NMS, "nms", false, "choose the boxes inside the file: outputs boxes, scores, labels, images (detectors), and masks where every object has one")
 	e.fs.Float64Var(&c.Conf, "conf", .25, "with --nms: lowest score of a box")
 	e.fs.Float64Var(&c.IoU, "iou", .7, "with --nms: overlap above which the lower of two boxes is dropped")
 	e.fs.IntVar(&c.MaxDet, "max-det", 300, "with --nms: most boxes of one picture")

@@ -108,7 +108,7 @@ func (d *DetectHead) parts(n *Network) (out []module, err error) {
 	if m != nil {
 		out = append(out, m)
 	}
-	if d.Masks != nil && err == nil {
+	if d.Masks != nil && d.Kind != kindFile && err == nil {
 		if d.Kind == kindOwn {
 			out = append(out, d.Masks.coefficients())
 		}
@@ -340,12 +340,20 @@ func (d *DetectHead) values(n *Network) []string {
 	return out
 }
 
+// rows is the value of a file that is rows already, "" where there is none.
+func (d *DetectHead) rows() string {
+	if d.Kind != kindFile {
+		return ""
+	}
+	return d.Output.Value
+}
+
 // raw adds the head to a graph: the rows that predictions makes, and prototypes,
 // which are nil where the head makes boxes alone.
 func (n *Network) raw(g *build.Graph) (y, prototypes *ops.Node, levels []head.Level, err error) {
 	on := head.OnGraph(g.Graph, func(name string) *ops.Node { return g.Leaf(n.headName(name)) })
 	p, err := n.predictions(on, func(value string) (head.Value, error) {
-		if n.Head.Detect.Kind == kindFile {
+		if value == n.Head.Detect.rows() {
 			return g.Value(value)
 		}
 		return n.headInput(g, value)
@@ -382,8 +390,11 @@ func (n *Network) predictions(b head.Builder, read func(value string) (head.Valu
 	case kindOwn:
 		return n.ownPredictions(b, m, read)
 	case kindFile:
-		rows, err := read(d.Values[0])
-		return &predicted{rows: rows, levels: d.Output.levels()}, err
+		out := &predicted{levels: d.Output.levels()}
+		if out.rows, err = read(d.Values[0]); err == nil && d.Masks != nil {
+			out.prototypes, err = read(d.Values[1])
+		}
+		return out, err
 	}
 	var maps []head.Value
 	for _, v := range d.Values {

@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/vislora/vislora/internal/onnx"
 	"github.com/vislora/vislora/vision/build"
@@ -40,6 +41,8 @@ type DetectorOutput struct {
 	At   float64 `json:"at,omitempty"`
 	// Levels are the maps whose cells the rows are, in order.
 	Levels []OutputLevel `json:"levels"`
+	// Masks is set where every box has a mask.
+	Masks *OutputMasks `json:"masks,omitempty"`
 	// NMS is set for the format "nms".
 	NMS *OutputNMS `json:"nms,omitempty"`
 }
@@ -52,6 +55,17 @@ type OutputLevel struct {
 	// Anchors of yolov5: widths and heights in pixels. Each makes a row of every
 	// cell.
 	Anchors [][2]float64 `json:"anchors,omitempty"`
+}
+
+// OutputMasks are what masks are made of: the last columns of a row are
+// coefficients of the prototypes ([head.MaskDecode]).
+type OutputMasks struct {
+	Coefficients int `json:"coefficients"`
+	// Stride is the size of a prototype's cell in pixels of the network's input.
+	Stride int `json:"stride"`
+	// Value is the prototypes (N, Coefficients, h, w), twice as fine as the first
+	// level: an output, or a value inside the file.
+	Value string `json:"value"`
 }
 
 // OutputNMS is how boxes are chosen inside a file.
@@ -78,6 +92,9 @@ func (n *Network) detectorOutput(levels []head.Level) *DetectorOutput {
 			level.Anchors = own.Levels[i].Anchors
 		}
 		out.Levels = append(out.Levels, level)
+	}
+	if m := n.Head.Detect.Masks; m != nil {
+		out.Masks = &OutputMasks{Coefficients: m.Count, Stride: m.Stride}
 	}
 	return out
 }
@@ -123,7 +140,15 @@ func (o *DetectorOutput) columns() int {
 	if o.Kind == build.DetectGFL {
 		return o.Classes + 4*o.Bins
 	}
-	return 5 + o.Classes
+	return 5 + o.Classes + o.coefficients()
+}
+
+// coefficients is the number of a row's last columns that make its mask.
+func (o *DetectorOutput) coefficients() int {
+	if o.Masks == nil {
+		return 0
+	}
+	return o.Masks.Coefficients
 }
 
 // scores are the columns of classes.
@@ -152,8 +177,11 @@ func detectorIn(m *onnx.Model) (*DetectorOutput, error) {
 	return o, nil
 }
 
-// mostRows limits what a file may claim.
-const mostRows = 1 << 24
+// mostRows and mostPixels limit what a file may claim.
+const (
+	mostRows   = 1 << 24
+	mostPixels = 1 << 12
+)
 
 func (o *DetectorOutput) check() error {
 	switch {
@@ -163,10 +191,12 @@ func (o *DetectorOutput) check() error {
 		return fmt.Errorf("%d classes on %d levels", o.Classes, len(o.Levels))
 	case (o.Kind == build.DetectGFL) != (o.Bins > 0) || o.Bins < 0 || o.Bins > mostRows:
 		return fmt.Errorf("%d bins for the kind %s", o.Bins, o.Kind)
+	case o.Masks != nil && (o.Kind != build.DetectYOLOX || o.Masks.Coefficients < 1 || o.Masks.Coefficients > mostRows || o.Masks.Stride < 1 || o.Masks.Stride > mostPixels):
+		return fmt.Errorf("masks of %d coefficients at stride %d for the kind %s", o.Masks.Coefficients, o.Masks.Stride, o.Kind)
 	}
 	total := 0
 	for i, l := range o.Levels {
-		if min(l.Height, l.Width, l.Stride) < 1 || max(l.Height, l.Width, l.Stride, len(l.Anchors)) > 1<<12 || (o.Kind == build.DetectYOLOv5) != (len(l.Anchors) > 0) {
+		if min(l.Height, l.Width, l.Stride) < 1 || max(l.Height, l.Width, l.Stride, len(l.Anchors)) > mostPixels || (o.Kind == build.DetectYOLOv5) != (len(l.Anchors) > 0) {
 			return fmt.Errorf("level %d has %d×%d cells of %d pixels and %d anchors", i, l.Height, l.Width, l.Stride, len(l.Anchors))
 		}
 		if total += l.Height * l.Width * max(1, len(l.Anchors)); total > mostRows {
@@ -187,5 +217,13 @@ func (n *Network) fileHead() (*Head, error) {
 	if want := []int{o.rows(), o.columns()}; !ok || len(t.Dims) != 3 || t.Dims[1] != want[0] || t.Dims[2] != want[1] {
 		return nil, fmt.Errorf("%s: metadata %s names the value %q of %d rows of %d, and the file has %v there at %d×%d pixels", n.Model.Path, MetaDetector, o.Value, want[0], want[1], t.Dims, n.Height, n.Width)
 	}
-	return &Head{Kind: "detect", Classes: o.Classes, Detect: &DetectHead{Kind: kindFile, Values: []string{o.Value}, Output: o}}, nil
+	d := &DetectHead{Kind: kindFile, Values: []string{o.Value}, Output: o}
+	if m := o.Masks; m != nil {
+		t, ok := n.Annotation.Graph.Types[m.Value]
+		if want := []int{m.Coefficients, 2 * o.Levels[0].Height, 2 * o.Levels[0].Width}; !ok || len(t.Dims) != 4 || !slices.Equal(t.Dims[1:], want) {
+			return nil, fmt.Errorf("%s: metadata %s names %q as %d prototypes of %d×%d cells, and the file has %v there at %d×%d pixels", n.Model.Path, MetaDetector, m.Value, want[0], want[1], want[2], t.Dims, n.Height, n.Width)
+		}
+		d.Masks, d.Values = &MaskHead{Count: m.Coefficients, Stride: m.Stride}, append(d.Values, m.Value)
+	}
+	return &Head{Kind: "detect", Classes: o.Classes, Detect: d}, nil
 }

@@ -50,7 +50,9 @@ type Exported struct {
 	// Preprocess is what was embedded, nil without --embed-preprocessing.
 	Preprocess *EmbeddedPreprocess `json:"preprocess,omitempty"`
 	// NMS is how boxes are chosen inside the file, nil where they are not.
-	NMS    *OutputNMS    `json:"nms,omitempty"`
+	NMS *OutputNMS `json:"nms,omitempty"`
+	// Masks says that every box has a mask.
+	Masks  bool          `json:"masks,omitempty"`
 	Verify *Verification `json:"verify,omitempty"`
 }
 
@@ -66,9 +68,6 @@ func Export(ctx context.Context, c ExportConfig) (*Exported, error) {
 	defer l.Close()
 	switch c.Format {
 	case "", "onnx":
-		if err := l.masksExport(c.Weights); err != nil {
-			return nil, err
-		}
 		return l.exportONNX(ctx, c)
 	case "peft":
 		if c.NMS {
@@ -131,6 +130,7 @@ func (l *Loaded) exportONNX(ctx context.Context, c ExportConfig) (*Exported, err
 	if t != nil {
 		out.NMS = t.output()
 	}
+	out.Masks = l.Task == vision.Instance
 	if st, err := os.Stat(c.Out); err == nil {
 		out.Bytes = st.Size()
 	}
@@ -211,7 +211,11 @@ func (e *Exported) String() string {
 		s += fmt.Sprintf("\ninput %q: uint8 (N, H, W, 3), RGB of any size; inside: %s", p.Input, describePreprocess(p.Preprocess))
 	}
 	if t := e.NMS; t != nil {
-		s += fmt.Sprintf("\noutputs boxes, scores, labels, images: of scores from %g on, without overlaps above %g, at most %d of an image", t.Conf, t.IoU, t.MaxDet)
+		also := ""
+		if e.Masks {
+			also = ", masks"
+		}
+		s += fmt.Sprintf("\noutputs boxes, scores, labels, images%s: of scores from %g on, without overlaps above %g, at most %d of an image", also, t.Conf, t.IoU, t.MaxDet)
 	}
 	if e.Verify != nil {
 		s += "\n" + e.Verify.String()

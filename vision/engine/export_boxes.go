@@ -97,11 +97,17 @@ func (g *grapher) best(rows, corners string, o *DetectorOutput) (label, score st
 	return label, g.reshape(g.op("Where", broken, g.float(0), score), 0, n)
 }
 
-// suppressed are boxes (M, 4), scores (M), labels (M) and images (M): what
-// non-maximum suppression leaves of rows, image by image, highest score first.
+// selection is the boxes that a file chooses: boxes (M, 4), scores, labels and
+// images (M), and rows (M), where theirs are among the rows of all images.
+type selection struct {
+	boxes, scores, labels, images, rows string
+}
+
+// suppressed are what non-maximum suppression leaves of rows, image by image,
+// highest score first.
 // It chooses as [head.Decode] and [head.NMS] do: of every row the best class
 // alone, and of every image so many boxes over all classes.
-func (g *grapher) suppressed(rows string, o *DetectorOutput) (boxes, scores, labels, images string) {
+func (g *grapher) suppressed(rows string, o *DetectorOutput) selection {
 	n := int64(o.rows())
 	corners := g.corners(rows, o)
 	label, score := g.best(rows, corners, o)
@@ -137,7 +143,7 @@ func (g *grapher) suppressed(rows string, o *DetectorOutput) (boxes, scores, lab
 	first := g.op("Less", rank, g.scalar(int64(o.NMS.MaxDet)))
 	pick := func(x string) string { return g.node("Compress", ir.Attrs{"axis": int64(0)}, x, first) }
 	image, at = pick(image), pick(at)
-	return g.gather(g.reshape(corners, -1, 4), at, 0), g.gather(score, at, 0), g.gather(g.reshape(label, -1), at, 0), image
+	return selection{g.gather(g.reshape(corners, -1, 4), at, 0), g.gather(score, at, 0), g.gather(g.reshape(label, -1), at, 0), image, at}
 }
 
 // centred are boxes (N, 4+K, A) as Ultralytics' models put them out: centre, size

@@ -10,14 +10,14 @@ import (
 	"github.com/vislora/vislora/vision/head"
 )
 
-// detector writes what makes boxes: a new head, or new class layers of the
-// model's own, whose output is put together again. With t, boxes are chosen inside
-// the file. Without either the file's outputs stay as they are.
+// detector writes what makes boxes: a new head, or new layers of the model's own,
+// for classes or masks, whose output is put together again. With t, boxes are
+// chosen inside the file. Without either the file's outputs stay as they are.
 func (m *merger) detector(t *thresholds) (err error) {
 	defer ops.Recover(&err)
 	n := m.n
 	d := n.Head.Detect
-	if t == nil && (d.Kind == kindFile || d.Kind == kindOwn && !d.NewClasses) {
+	if t == nil && !d.written() {
 		return nil
 	}
 	opset := n.Model.Opset("")
@@ -38,12 +38,20 @@ func (m *merger) detector(t *thresholds) (err error) {
 	if d.Kind == kindOwn {
 		out[0].name = n.Model.Graph.Outputs[0].Name
 	}
+	if o.Masks != nil {
+		v := fileOf(p.prototypes)
+		o.Masks.Value = v.name
+		out = append(out, fileOutput{"prototypes", v.name, ir.Float, []int{v.dims[0], v.dims[3], v.dims[1], v.dims[2]}})
+	}
 	a, k := o.rows(), o.Classes
 	switch {
 	case t != nil:
 		o.Format, o.NMS = formatNMS, t.output()
-		boxes, scores, labels, images := b.suppressed(rows.name, o)
-		out = []fileOutput{{"boxes", boxes, ir.Float, []int{-1, 4}}, {"scores", scores, ir.Float, []int{-1}}, {"labels", labels, ir.Int64, []int{-1}}, {"images", images, ir.Int64, []int{-1}}}
+		c := b.suppressed(rows.name, o)
+		out = []fileOutput{{"boxes", c.boxes, ir.Float, []int{-1, 4}}, {"scores", c.scores, ir.Float, []int{-1}}, {"labels", c.labels, ir.Int64, []int{-1}}, {"images", c.images, ir.Int64, []int{-1}}}
+		if o.Masks != nil {
+			out = append(out, fileOutput{"masks", b.masks(rows.name, fileOf(p.prototypes), c, o, n.Height, n.Width), ir.Uint8, []int{-1, n.Height, n.Width}})
+		}
 	case own != nil && own.Kind == build.DetectYOLOv8: // decoded, as its file does
 		if opset < boxOpset {
 			return fmt.Errorf("the head's boxes cannot be decoded inside the file: its opset is %d, and opset %d or later is needed; convert the model with onnx.version_converter", opset, boxOpset)
@@ -65,8 +73,11 @@ func (m *merger) detector(t *thresholds) (err error) {
 		return err
 	}
 	for i, v := range out {
-		if v.value == o.Value {
+		switch {
+		case v.value == o.Value:
 			o.Value = names[i]
+		case o.Masks != nil && v.value == o.Masks.Value:
+			o.Masks.Value = names[i]
 		}
 	}
 	text, err := json.Marshal(o)
@@ -125,7 +136,7 @@ func (m *merger) outputs(list []fileOutput) ([]string, error) {
 	var values []ir.Value
 	for _, o := range list {
 		t := ir.Type{DType: o.dtype, Dims: o.dims, Known: true, Params: make([]string, len(o.dims))}
-		if t.Params[0] = batch; len(list) > 1 {
+		if t.Params[0] = batch; list[0].name == "boxes" {
 			t.Params[0] = "boxes"
 		}
 		values = append(values, ir.Value{Name: o.value, Type: t})

@@ -16,10 +16,9 @@ import (
 func (b *boxReader) instances(raw, prototypes []float32, w, h int) ([]vision.Detection, error) {
 	place := transform.Place(b.pre, w, h)
 	m := head.MaskDecode{View: b.prototypeView(place)}
-	found, cells := b.decode.YOLOXCells(raw)
 	out := []vision.Detection{}
-	for _, i := range b.nms.Keep(found) {
-		d := found[i]
+	found, cells := b.cells(raw)
+	for i, d := range found {
 		if d.Box = place.ToImage(d.Box, w, h); d.Box.Area() <= 0 {
 			continue // in the padding
 		}
@@ -31,6 +30,30 @@ func (b *boxReader) instances(raw, prototypes []float32, w, h int) ([]vision.Det
 		out = append(out, d)
 	}
 	return out, nil
+}
+
+// inputInstances are the same in pixels of the network's input, of w×h pixels.
+func (b *boxReader) inputInstances(raw, prototypes []float32, w, h int) ([]vision.Detection, error) {
+	m := head.MaskDecode{View: b.prototypeView(transform.Placement{W: w, H: h})}
+	found, cells := b.cells(raw)
+	for i := range found {
+		r, err := m.Mask(prototypes, b.decode.MaskCoefficients(raw, cells[i]), found[i].Box, h, w)
+		if err != nil {
+			return nil, err
+		}
+		found[i].Mask = &r
+	}
+	return found, nil
+}
+
+// cells are the detections that remain, in pixels of the network's input, and the
+// number of the cell of each.
+func (b *boxReader) cells(raw []float32) (kept []vision.Detection, cells []int) {
+	found, all := b.decode.YOLOXCells(raw)
+	for _, i := range b.nms.Keep(found) {
+		kept, cells = append(kept, found[i]), append(cells, all[i])
+	}
+	return kept, cells
 }
 
 // prototypeView tells how the prototypes lie over an input: they have twice the

@@ -3,7 +3,6 @@ package engine
 import (
 	"fmt"
 
-	"github.com/vislora/vislora/vision"
 	"github.com/vislora/vislora/vision/build"
 	"github.com/vislora/vislora/vision/head"
 )
@@ -95,7 +94,7 @@ func (n *Network) instanceHead(kept bool) (*DetectHead, error) {
 // and fits no head.
 func (d *DetectHead) checkMasks(n *Network) error {
 	m := d.Masks
-	if m == nil {
+	if m == nil || d.Kind == kindFile {
 		return nil
 	}
 	maps := 1
@@ -129,13 +128,4 @@ func (n *Network) ownMasks(b head.Builder, read func(value string) (head.Value, 
 		coefficients = append(coefficients, branch.Build(b, i, x))
 	}
 	return coefficients, m.prototypes().Build(b, maps), nil
-}
-
-// masksExport refuses what makes masks of objects: no ONNX nodes are written for
-// it yet.
-func (l *Loaded) masksExport(weights string) error {
-	if l.Task != vision.Instance {
-		return nil
-	}
-	return fmt.Errorf("%s makes a mask of every object: such weights cannot be written as ONNX yet. Use them with vislora predict and val, or keep the adapter with --format peft", weights)
 }

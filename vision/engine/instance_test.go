@@ -17,6 +17,7 @@ import (
 
 	"github.com/vislora/vislora/datasets"
 	"github.com/vislora/vislora/internal/gradcheck"
+	"github.com/vislora/vislora/internal/ort"
 	"github.com/vislora/vislora/internal/testdata"
 	"github.com/vislora/vislora/vision/mask"
 	"github.com/vislora/vislora/vision/metric"
@@ -244,8 +245,38 @@ func TestInstanceLearns(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkInstances(t, p)
-	_, err = Export(context.Background(), ExportConfig{Weights: res.Dir, Out: filepath.Join(t.TempDir(), "model.onnx")})
-	says(t, err, "mask of every object", "--format peft")
+	exportedInstances(t, res.Dir, filepath.Join(data, "val"), p)
+}
+
+// exportedInstances predicts with the file that a run is exported to, and finds
+// what the run finds.
+func exportedInstances(t *testing.T, run, source string, want *Predictions) {
+	t.Helper()
+	cfg := ExportConfig{Weights: run, Out: filepath.Join(t.TempDir(), "model.onnx"), Threads: 2}
+	if _, err := ort.Version(); err == nil {
+		cfg.Verify, cfg.Data = 12, source
+	}
+	for _, cfg.NMS = range []bool{false, true} {
+		x, err := Export(context.Background(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%v", x)
+		got, err := Predict(context.Background(), PredictConfig{Weights: cfg.Out, Source: source, Threads: 2, Batch: 5, NoSave: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, im := range want.Images {
+			if len(got.Images[i].Predictions) != len(im.Predictions) {
+				t.Fatalf("%s: %d objects, the run finds %d", im.File, len(got.Images[i].Predictions), len(im.Predictions))
+			}
+			for k, q := range im.Predictions {
+				if g := got.Images[i].Predictions[k]; g.Name != q.Name || math.Abs(g.Score-q.Score) > 1e-4 || math.Abs(float64(*g.Area-*q.Area)) > 2 {
+					t.Errorf("%s: %s of %g with %d pixels, the run has %s of %g with %d", im.File, g.Name, g.Score, *g.Area, q.Name, q.Score, *q.Area)
+				}
+			}
+		}
+	}
 }
 
 // A head that was read from a damaged file is refused.

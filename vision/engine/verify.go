@@ -125,8 +125,13 @@ func (l *Loaded) verify(ctx context.Context, c ExportConfig, embedded *EmbeddedP
 			return nil, err
 		}
 	}
-	v.Relative = v.MaxDiff / math.Max(v.Range, math.SmallestNonzeroFloat64)
+	v.relate()
 	return v, j.verdict(v)
+}
+
+// relate fills in Relative.
+func (v *Verification) relate() {
+	v.Relative = v.MaxDiff / math.Max(v.Range, math.SmallestNonzeroFloat64)
 }
 
 // values compares an output.
@@ -249,6 +254,9 @@ func (v *Verification) String() string {
 		s += fmt.Sprintf("%d of %d boxes are the same, smallest overlap %.5f, largest difference of a score %.1e", b.Matched, b.Ours, b.MinIoU, v.MaxDiff)
 		if b.Borderline > 0 {
 			s += fmt.Sprintf("; %d hang on a rounding", b.Borderline)
+		}
+		if b.Masks != nil {
+			s += fmt.Sprintf("; their masks in %d of %d pixels", b.Masks.Same, b.Masks.Pixels)
 		}
 		return s
 	case v.SameTop1 != nil:

@@ -14,7 +14,7 @@ import (
 // written reports whether export writes the head's output; otherwise the file
 // keeps its own.
 func (d *DetectHead) written() bool {
-	return d.Kind != kindFile && (d.Kind != kindOwn || d.NewClasses)
+	return d.Kind != kindFile && (d.Kind != kindOwn || d.NewClasses || d.Masks != nil)
 }
 
 // fileJudge judges a file that keeps its outputs, whatever they are: all of
@@ -67,11 +67,13 @@ func (j *fileJudge) compare(v *Verification, ours [][]float32, theirs []*ir.Tens
 
 func (j *fileJudge) verdict(v *Verification) error { return v.within(j.tolerance) }
 
-// rowJudge judges the rows, or decoded boxes, that export wrote.
+// rowJudge judges the rows, or decoded boxes, that export wrote, and prototypes.
 type rowJudge struct {
 	loaded    *Loaded
 	tolerance float64
 	output    *DetectorOutput
+	// prototypes are compared by themselves: their values have a range of their own.
+	prototypes Verification
 }
 
 func (j *rowJudge) maker() maker {
@@ -100,11 +102,25 @@ func (j *rowJudge) compare(v *Verification, ours [][]float32, theirs []*ir.Tenso
 			}
 		}
 	}
-	_, err := v.values(rows, theirs[0])
+	if _, err := v.values(rows, theirs[0]); err != nil || o.Masks == nil {
+		return err
+	}
+	if len(theirs) < 2 {
+		return fmt.Errorf("ONNX Runtime gives %d output, and no prototypes", len(theirs))
+	}
+	_, err := j.prototypes.values(transposed(ours[1], len(ours[1])/o.Masks.Coefficients, o.Masks.Coefficients), theirs[1])
 	return err
 }
 
-func (j *rowJudge) verdict(v *Verification) error { return v.within(j.tolerance) }
+// verdict is on the output that differs more.
+func (j *rowJudge) verdict(v *Verification) error {
+	if p := &j.prototypes; j.output.Masks != nil {
+		if p.relate(); !(p.Relative <= v.Relative) {
+			v.MaxDiff, v.Range, v.Relative = p.MaxDiff, p.Range, p.Relative
+		}
+	}
+	return v.within(j.tolerance)
+}
 
 // centred is what [grapher.centred] makes of rows of gfl.
 func (o *DetectorOutput) centred(rows []float32) []float32 {
@@ -136,6 +152,8 @@ type VerifiedBoxes struct {
 	Borderline int `json:"borderline"`
 	// MinIoU is the smallest IoU of a pair.
 	MinIoU float64 `json:"min_iou"`
+	// Masks compares the masks of pairs, pixel by pixel of the network's input.
+	Masks *VerifiedPixels `json:"masks,omitempty"`
 }
 
 // BoxIoU and BoxScore are how well the boxes of float32 models agree,
@@ -167,13 +185,19 @@ func (j *boxJudge) maker() maker {
 }
 
 func (j *boxJudge) compare(v *Verification, raw [][]float32, out []*ir.Tensor) error {
-	theirs, err := chosenBoxes(out)
+	theirs, masks, err := j.chosen(out)
 	if err != nil {
 		return err
 	}
-	ours := j.reader.boxes(raw[0])
+	ours, err := j.found(raw)
+	if err != nil {
+		return err
+	}
 	if v.Boxes == nil {
 		v.Boxes = &VerifiedBoxes{MinIoU: 1}
+		if j.reader.masks != nil {
+			v.Boxes.Masks = &VerifiedPixels{}
+		}
 	}
 	b := v.Boxes
 	b.Ours, b.Theirs = b.Ours+len(ours), b.Theirs+len(theirs)
@@ -196,6 +220,11 @@ func (j *boxJudge) compare(v *Verification, raw [][]float32, out []*ir.Tensor) e
 		b.Matched++
 		b.MinIoU = math.Min(b.MinIoU, iou)
 		v.MaxDiff = math.Max(v.MaxDiff, math.Abs(theirs[at].Score-d.Score))
+		if b.Masks != nil {
+			if err := b.Masks.mask(*d.Mask, masks, at); err != nil {
+				return err
+			}
+		}
 	}
 	for _, d := range alone {
 		if j.borderline(d, theirs) {
@@ -240,17 +269,11 @@ func (j *boxJudge) verdict(v *Verification) error {
 	if missing := b.Ours + b.Theirs - 2*b.Matched - b.Borderline; missing > 0 {
 		return fmt.Errorf("ONNX Runtime gives other boxes: of %d of ours and %d of its own on %d images, %d have no partner", b.Ours, b.Theirs, v.Images, missing)
 	}
-	return nil
+	return j.maskVerdict(b.Masks)
 }
 
-// chosenBoxes reads the four outputs for one image; none means no boxes.
+// chosenBoxes reads the four outputs for one image.
 func chosenBoxes(out []*ir.Tensor) ([]vision.Detection, error) {
-	if out == nil {
-		return nil, nil
-	}
-	if len(out) != 4 {
-		return nil, fmt.Errorf("ONNX Runtime gives %d outputs, not 4", len(out))
-	}
 	box, score, label, image := out[0].Float32s(), out[1].Float32s(), out[2].Int64s(), out[3].Int64s()
 	n := len(score)
 	if len(box) != 4*n || len(label) != n || len(image) != n {

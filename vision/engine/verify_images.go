@@ -29,7 +29,7 @@ func (l *Loaded) verifySamples(c ExportConfig) ([]datasets.Sample, error) {
 	switch {
 	case l.Task == vision.Classify:
 		d, err = openData(c.Data, nil, imagefolder.Options{})
-	case l.Task == vision.Detect && coco.Detects(c.Data) || yolo.Detects(c.Data) || voc.Detects(c.Data):
+	case (l.Task == vision.Detect || l.Task == vision.Instance) && coco.Detects(c.Data) || yolo.Detects(c.Data) || voc.Detects(c.Data):
 		d, err = openDetection(c.Data, datasets.Options{})
 	default:
 		files, err := findImages(c.Data)
@@ -60,16 +60,6 @@ func (l *Loaded) verifySamples(c ExportConfig) ([]datasets.Sample, error) {
 // gets the same, or the decoded picture itself where pixels names the input that
 // takes it. Pictures are images of the data set, or noise.
 func (l *Loaded) verifyCases(c ExportConfig, pixels string) (func(int) (verifyCase, error), int, error) {
-	if c.Data == "" && pixels == "" {
-		rng := rand.New(rand.NewPCG(1, 1))
-		x := make([]float32, l.Height*l.Width*l.Picture.Channels)
-		return func(int) (verifyCase, error) {
-			for i := range x {
-				x[i] = float32(rng.NormFloat64()) // the spread of normalised pixels
-			}
-			return verifyCase{x, map[string]*ir.Tensor{l.Picture.Name: l.feed(x)}}, nil
-		}, c.Verify, nil
-	}
 	pipe, err := transform.Eval(l.Pre)
 	if err != nil {
 		return nil, 0, err

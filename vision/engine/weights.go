@@ -134,7 +134,9 @@ func openBare(o WeightsOptions) (*Loaded, error) {
 		n.Head = &Head{Kind: "detect", Classes: d.Classes, Detect: &DetectHead{Kind: kindOwn}}
 	}
 	if n.Head != nil {
-		l.Task = vision.Detect
+		if l.Task = vision.Detect; n.Head.Detect.Masks != nil {
+			l.Task = vision.Instance
+		}
 	}
 	n.exportedSegmenter()
 	if sg := n.Annotation.Segmenter; sg != nil && l.Task == vision.Classify {

@@ -298,6 +298,9 @@ func (r Run) commands() []command {
 	out = append(out,
 		command{"One ONNX file with the adapter merged in, checked against this model", "vislora export --weights " + w + " --format onnx --out merged.onnx --verify 16"},
 		command{"The same, taking pictures of any size instead of prepared input", "vislora export --weights " + w + " --format onnx --embed-preprocessing --out merged.onnx"})
+	if chosen := map[string]string{"detect": "the boxes", "instance": "the boxes and their masks"}[r.Task]; chosen != "" {
+		out = append(out, command{"The same, with " + chosen + " chosen inside the file", "vislora export --weights " + w + " --format onnx --nms --out merged.onnx --verify 16"})
+	}
 	if r.Adapter.Layers > 0 {
 		out = append(out, command{"The adapter alone, for PEFT", "vislora export --weights " + w + " --format peft --out adapter"})
 	}

@@ -63,9 +63,9 @@ const (
 // interpolated besides (see respace.go).
 //
 // It returns an [UnsupportedError] listing every node with an unknown operator,
-// a [DynamicError] where a convolution, pooling, normalisation or resizing gets
-// a shape that depends on the data, and otherwise an error that names the first
-// node that does not fit. The graph is then unusable.
+// a [DynamicError] where a convolution, pooling or normalisation gets a shape
+// that depends on the data, and otherwise an error that names the first node that
+// does not fit. The graph is then unusable.
 func Infer(g *ir.Graph, o Options) (err error) {
 	defer func() {
 		if r := recover(); r != nil { // last defence: every check above this should have caught it

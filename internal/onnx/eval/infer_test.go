@@ -295,6 +295,12 @@ func TestInferDynamic(t *testing.T) {
 	if err := b.fails(t, eval.Options{}, "/y", `"e"`, "/nz", "NonZero"); !errors.As(err, &dynamic) {
 		t.Errorf("error %T", err)
 	}
+	// Masks are enlarged behind the choice of boxes.
+	b = newGraph(13).input("x", ir.Float, 1, 3, 4, 4).node("NonZero", "x", "nz", nil).node("Cast", "nz", "f", ir.Attrs{"to": int64(1)}).
+		list("scales", 2, 2).node("Cast", "scales", "s", ir.Attrs{"to": int64(1)}).node("Resize", "f  s", "y", nil).output("y")
+	if g := b.infer(t, eval.Options{}); g.Types["y"].Known {
+		t.Errorf("types %+v", g.Types)
+	}
 }
 
 func TestInferLimits(t *testing.T) {

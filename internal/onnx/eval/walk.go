@@ -261,7 +261,7 @@ func (inf *inferrer) unknown(n *ir.Node, args []arg) error {
 // needsShape lists the operators that only run planned, never on the host.
 var needsShape = map[string]bool{"Conv": true, "ConvTranspose": true, "MaxPool": true, "AveragePool": true,
 	"GlobalAveragePool": true, "GlobalMaxPool": true, "BatchNormalization": true, "InstanceNormalization": true,
-	"GroupNormalization": true, "Resize": true, "Upsample": true}
+	"GroupNormalization": true}
 
 func nodeName(n *ir.Node) string {
 	if n.Name == "" && len(n.Outputs) > 0 {
