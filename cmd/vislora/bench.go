@@ -17,7 +17,7 @@ func runBench(_ context.Context, e *env, args []string) error {
 	e.fs.StringVar(&c.Model, "model", "", "ONNX `file`")
 	e.fs.StringVar(&c.Mode, "mode", "train", "train (LoRA), probe, full or infer")
 	e.fs.IntVar(&c.Batch, "batch", 8, "images per step")
-	e.fs.StringVar(&c.DType, "dtype", "f32", "f32")
+	e.fs.StringVar(&c.DType, "dtype", engine.DTypeF32, "of products: f32, or bf16 where the processor is faster so")
 	e.fs.IntVar(&c.Threads, "threads", 0, "compute threads; 0 = one per processor")
 	e.fs.StringVar(&c.Targets, "lora-targets", "", "as for train; default by architecture")
 	e.fs.IntVar(&c.Rank, "lora-r", 8, "rank")

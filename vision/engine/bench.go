@@ -20,7 +20,7 @@ type BenchConfig struct {
 	Model   string
 	Mode    string // train (LoRA), probe, full or infer
 	Batch   int    // default 8
-	DType   string // f32
+	DType   string // f32 (default) or bf16
 	Threads int
 	Targets string // default: the preset of the model's family
 	Rank    int    // default 8
@@ -67,9 +67,6 @@ type ProfiledKind struct {
 
 // Bench measures a configuration.
 func Bench(c BenchConfig) (*Benchmark, error) {
-	if c.DType != "" && c.DType != "f32" {
-		return nil, fmt.Errorf("dtype %q: this build computes in f32", c.DType)
-	}
 	if c.Batch <= 0 {
 		c.Batch = 8
 	}
@@ -84,12 +81,12 @@ func Bench(c BenchConfig) (*Benchmark, error) {
 		return nil, err
 	}
 	defer n.Close()
-	s, err := openSession(c.Threads)
+	s, err := openSession(c.Threads, c.DType)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
-	out := &Benchmark{Model: strings.TrimSuffix(filepath.Base(c.Model), ".onnx"), Mode: c.Mode, DType: "f32", Batch: c.Batch, Threads: s.team.Size(),
+	out := &Benchmark{Model: strings.TrimSuffix(filepath.Base(c.Model), ".onnx"), Mode: c.Mode, DType: s.dtype, Batch: c.Batch, Threads: s.team.Size(),
 		ImgSz: n.Height, Kernels: s.kernels.Name()}
 	if err := n.NewHead(make([]string, 10), 0); err != nil {
 		return nil, err

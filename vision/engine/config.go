@@ -84,6 +84,7 @@ type TrainConfig struct {
 
 	Seed     uint64  `yaml:"seed"`
 	Threads  int     `yaml:"threads"` // default: one per processor
+	DType    string  `yaml:"dtype"`   // of products: f32 (default) or bf16
 	Workers  int     `yaml:"workers"`
 	Cache    string  `yaml:"cache"` // "" or ram
 	Fraction float64 `yaml:"fraction"`
@@ -116,7 +117,7 @@ type Progress struct {
 // DefaultTrainConfig holds the defaults.
 func DefaultTrainConfig() TrainConfig {
 	return TrainConfig{Task: string(vision.Classify), Mode: ModeLoRA, Accumulate: 1, Optimizer: "adamw", CosLR: true, Warmup: 0.1,
-		WeightDecay: 0.01, Momentum: 0.9, LoRAPlus: 1, Augment: true, Aug: transform.DefaultAugment(), Scene: transform.DefaultSceneAugment(), CloseMosaic: 5, Dice: 1, Fraction: 1, ValShare: 0.2, Name: "train", LoRA: lora.DefaultConfig()}
+		WeightDecay: 0.01, Momentum: 0.9, LoRAPlus: 1, Augment: true, Aug: transform.DefaultAugment(), Scene: transform.DefaultSceneAugment(), CloseMosaic: 5, Dice: 1, Fraction: 1, ValShare: 0.2, DType: DTypeF32, Name: "train", LoRA: lora.DefaultConfig()}
 }
 
 // DefaultLR is the default peak of the learning rate. Low-rank updates of
@@ -214,6 +215,9 @@ func (c *TrainConfig) Validate() error {
 	between("mixup", c.MixUp, 0, 100)
 	between("cutmix", c.CutMix, 0, 100)
 	between("threads", float64(c.Threads), 0, 1024)
+	if err := checkDType(c.DType); err != nil {
+		errs = append(errs, err)
+	}
 	between("workers", float64(c.Workers), 0, 1024)
 	oneOf := func(name, v string, ok ...string) {
 		if !slices.Contains(ok, v) {

@@ -23,7 +23,7 @@ import (
 // file itself makes when the host evaluator runs all of it.
 func TestOwnDecoding(t *testing.T) {
 	const k, size = 3, 96
-	s, err := openSession(1)
+	s, err := openSession(1, DTypeF32)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func fileBoxes(out *ir.Tensor, kind string, k int, conf float64) (found []vision
 
 // TestKeptBoxes: NanoDet with new class layers starts with the boxes that it had.
 func TestKeptBoxes(t *testing.T) {
-	s, err := openSession(1)
+	s, err := openSession(1, DTypeF32)
 	if err != nil {
 		t.Fatal(err)
 	}

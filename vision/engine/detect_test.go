@@ -279,7 +279,7 @@ func detached(t *testing.T, model string) {
 			t.Fatal(err)
 		}
 		defer l.Close()
-		s, err := openSession(2)
+		s, err := openSession(2, DTypeF32)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -54,7 +54,7 @@ func (l *Loaded) validateDetection(ctx context.Context, c ValConfig) (*Validatio
 	if err != nil {
 		return nil, fmt.Errorf("%w: choose one with --split", err)
 	}
-	s, err := openSession(c.Threads)
+	s, err := openSession(c.Threads, c.DType)
 	if err != nil {
 		return nil, err
 	}

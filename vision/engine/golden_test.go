@@ -89,7 +89,7 @@ func runORT(t testing.TB, path, input string, x []float32, dims ...int) []float3
 // runs the merged file here and in ONNX Runtime. (That the files are written
 // back byte for byte is tested in package lora.)
 func TestPEFTGoldens(t *testing.T) {
-	s, err := openSession(2)
+	s, err := openSession(2, DTypeF32)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -237,15 +237,19 @@ func (in *Inspection) String() string {
 // Capabilities tells what is compiled in and what the machine offers.
 func Capabilities() string {
 	var b strings.Builder
-	k := "portable Go (build with -tags onednn for native kernels)"
+	k := "portable Go, f32 (build with -tags onednn for native kernels)"
 	if onednn.Available() {
 		k = "oneDNN"
-		if s, err := onednn.New(); err == nil {
-			k += ", " + s.ISA()
+		if s, ok, err := onednn.NewBF16(); err == nil {
+			if k += ", " + s.ISA() + ", f32"; ok {
+				k += ", bf16 (--dtype bf16)"
+			} else {
+				k += " (bf16 is not faster on this processor)"
+			}
 			s.Close()
 		}
 	}
-	fmt.Fprintf(&b, "kernels  %s, f32\n", k)
+	fmt.Fprintf(&b, "kernels  %s\n", k)
 	fmt.Fprintf(&b, "images   %s\n", cv.DecoderName())
 	if v, err := ort.Version(); err == nil {
 		fmt.Fprintf(&b, "verify   ONNX Runtime %s\n", v)

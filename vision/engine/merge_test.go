@@ -184,7 +184,7 @@ func (l layer) file(t *testing.T) string {
 
 // TestMergeKinds merges every kind of layer, with LoRA and DoRA and biases.
 func TestMergeKinds(t *testing.T) {
-	s, err := openSession(2)
+	s, err := openSession(2, DTypeF32)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,7 +344,7 @@ func TestSharedWeight(t *testing.T) {
 // TestMergeNewHead exports networks with a new head: logits, names, the batch
 // axis, and everything else as it was.
 func TestMergeNewHead(t *testing.T) {
-	s, err := openSession(1)
+	s, err := openSession(1, DTypeF32)
 	if err != nil {
 		t.Fatal(err)
 	}

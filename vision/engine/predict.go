@@ -25,6 +25,7 @@ type PredictConfig struct {
 	ImgSz   int
 	Batch   int
 	Threads int
+	DType   string // f32 (default) or bf16
 	Workers int
 	Top     int // classes drawn on each picture, default 5
 	// Conf is the lowest score of a box that is kept, IoU the overlap above which
@@ -171,7 +172,7 @@ func Predict(ctx context.Context, c PredictConfig) (*Predictions, error) {
 			c.Log("note     trained with the image decoder %s, this build has %s: JPEG pixels differ a little", l.Decoder, cv.DecoderName())
 		}
 	}
-	s, err := openSession(c.Threads)
+	s, err := openSession(c.Threads, c.DType)
 	if err != nil {
 		return nil, err
 	}

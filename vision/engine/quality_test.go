@@ -170,7 +170,7 @@ func setUp(t testing.TB, r recorded) *quality {
 	q.order = order.Epochs
 	q.x, q.y = digits(t, "train")
 	q.vx, q.vy = digits(t, "val")
-	if q.s, err = openSession(2); err != nil {
+	if q.s, err = openSession(2, DTypeF32); err != nil {
 		t.Fatal(err)
 	}
 	q.train = newRunner(q.s.team, q.s.kernels, net.trainer(lossConfig{}))

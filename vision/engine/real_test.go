@@ -121,7 +121,7 @@ func TestBareSegmenterInONNXRuntime(t *testing.T) {
 		t.Fatal(err)
 	}
 	worker, x := pipe.NewWorker(), make([]float32, pipe.Len())
-	s, err := openSession(2)
+	s, err := openSession(2, DTypeF32)
 	if err != nil {
 		t.Fatal(err)
 	}

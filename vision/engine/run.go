@@ -65,7 +65,7 @@ func RunGraph(c RunConfig) (written []string, err error) {
 			return nil, fmt.Errorf("%s has a head of its own: run is for the file's graph; use predict --save-logits", c.Adapter)
 		}
 	}
-	s, err := openSession(1) // one shard: outputs need not have a batch axis
+	s, err := openSession(1, DTypeF32) // one shard: outputs need not have a batch axis
 	if err != nil {
 		return nil, err
 	}

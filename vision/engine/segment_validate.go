@@ -26,7 +26,7 @@ func (l *Loaded) validateSegmentation(ctx context.Context, c ValConfig) (*Valida
 	if err != nil {
 		return nil, fmt.Errorf("%w: choose one with --split", err)
 	}
-	s, err := openSession(c.Threads)
+	s, err := openSession(c.Threads, c.DType)
 	if err != nil {
 		return nil, err
 	}

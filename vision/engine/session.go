@@ -17,12 +17,31 @@ import (
 type session struct {
 	team    *vm.Team
 	kernels kernels.Kernels
+	dtype   string // of the factors of products: DTypeF32 or DTypeBF16
 	close   func()
 }
 
+// The types in which products are computed. Sums, and all that is not a product,
+// are float32 in both.
+const (
+	DTypeF32  = "f32"
+	DTypeBF16 = "bf16" // f32 where the processor is not faster so
+)
+
+func checkDType(dtype string) error {
+	switch dtype {
+	case "", DTypeF32, DTypeBF16:
+		return nil
+	}
+	return fmt.Errorf("dtype is %q: use %s or %s", dtype, DTypeF32, DTypeBF16)
+}
+
 // openSession starts threads locked for the best kernels of this build. 0
-// threads means one per processor.
-func openSession(threads int) (*session, error) {
+// threads means one per processor; the dtype "" is f32.
+func openSession(threads int, dtype string) (*session, error) {
+	if err := checkDType(dtype); err != nil {
+		return nil, err
+	}
 	if threads < 0 || threads > 1024 {
 		return nil, fmt.Errorf("threads is %d: use 1 to 1024, or 0 for one per processor", threads)
 	}
@@ -31,14 +50,29 @@ func openSession(threads int) (*session, error) {
 	}
 	if !onednn.Available() {
 		team := vm.NewTeam(threads, nil)
-		return &session{team, kernels.Go{}, team.Close}, nil
+		return &session{team, kernels.Go{}, DTypeF32, team.Close}, nil
 	}
 	k, err := onednn.New()
+	has := DTypeF32
+	if dtype == DTypeBF16 {
+		var ok bool
+		if k, ok, err = onednn.NewBF16(); ok {
+			has = DTypeBF16
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
 	team := vm.NewTeam(threads, onednn.LockThread)
-	return &session{team, k, func() { team.Close(); k.Close() }}, nil
+	return &session{team, k, has, func() { team.Close(); k.Close() }}, nil
+}
+
+// described tells people in what products are computed.
+func (s *session) described() string {
+	if s.dtype == DTypeBF16 {
+		return "products in bf16, sums and everything else in f32"
+	}
+	return "f32: bf16 is not faster on this processor with these kernels (vislora version)"
 }
 
 // lossConfig chooses the training loss of a classifier.

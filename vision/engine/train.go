@@ -166,8 +166,11 @@ func describePreprocess(p vision.Preprocess) string {
 // prepare compiles the training step. Nothing is written before that works.
 func (r *run) prepare() (err error) {
 	c, n := &r.c, r.net
-	if r.session, err = openSession(c.Threads); err != nil {
+	if r.session, err = openSession(c.Threads, c.DType); err != nil {
 		return err
+	}
+	if c.DType == DTypeBF16 {
+		c.logf("dtype    %s", r.session.described())
 	}
 	samples := r.data.Split(datasets.Train)
 	var cache *datasets.Cache

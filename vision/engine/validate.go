@@ -27,6 +27,7 @@ type ValConfig struct {
 	ImgSz   int
 	Batch   int // default 16
 	Threads int
+	DType   string // f32 (default) or bf16
 	Workers int
 	// Seed and ValShare make an automatic split; 0 takes those that the
 	// weights were trained with, so that no training image is validated on.
@@ -117,7 +118,7 @@ func (l *Loaded) validateClasses(ctx context.Context, c ValConfig) (*Validation,
 	if err != nil {
 		return nil, fmt.Errorf("%w: choose one with --split", err)
 	}
-	s, err := openSession(c.Threads)
+	s, err := openSession(c.Threads, c.DType)
 	if err != nil {
 		return nil, err
 	}

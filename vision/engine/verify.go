@@ -82,7 +82,7 @@ func (l *Loaded) verify(ctx context.Context, c ExportConfig, embedded *EmbeddedP
 	if err != nil {
 		return nil, err
 	}
-	s, err := openSession(c.Threads)
+	s, err := openSession(c.Threads, DTypeF32)
 	if err != nil {
 		return nil, err
 	}

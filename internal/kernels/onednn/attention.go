@@ -20,10 +20,24 @@ func attention(p kernels.Attention) *C.vl_attn {
 	return a
 }
 
+// products are those in bf16, nil for float32.
+func (k *Kernels) products(a *C.vl_attn, backward C.int, prob kernels.Buf) (*C.vl_products, error) {
+	if !k.bf16 || !prob.Dense() || int(a.tq*a.tk*(a.d+a.dv)) < k.least>>4 {
+		return nil, nil
+	}
+	s := C.vl_attention_products(a, backward)
+	if s == nil {
+		return nil, nil
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.attentions = append(k.attentions, s)
+	return s, reserve(int(C.vl_attention_scratch(a)))
+}
+
 func empty(p kernels.Attention) bool { return p.N*p.Heads*p.Tq*p.Tk*p.D*p.Dv == 0 }
 
-// Attention implements [kernels.Kernels]: two dnnl_sgemm per head on the strided
-// views, and an own softmax between them while the scores are in cache.
+// Attention implements [kernels.Kernels].
 func (k *Kernels) Attention(p kernels.Attention) (kernels.Run, error) {
 	s, err := p.Check(false)
 	if !native(s, err, p.Q.Buf) || empty(p) {
@@ -41,7 +55,8 @@ func (k *Kernels) Attention(p kernels.Attention) (kernels.Run, error) {
 	}
 	q, kk, v, o := offset(p.Q.Buf, p.Q.Offset), offset(p.K.Buf, p.K.Offset), offset(p.V.Buf, p.V.Offset), offset(p.O.Buf, p.O.Offset)
 	mask, scores := ptr(p.Mask), ptr(prob)
-	return func() { done("Attention", C.vl_attention(a, q, kk, v, mask, scores, o)) }, nil
+	products, err := k.products(a, 0, prob)
+	return func() { done("Attention", C.vl_attention(a, products, q, kk, v, mask, scores, o)) }, err
 }
 
 // AttentionBackward implements [kernels.Kernels].
@@ -59,5 +74,8 @@ func (k *Kernels) AttentionBackward(p kernels.Attention) (kernels.Run, error) {
 	q, kk, v := offset(p.Q.Buf, p.Q.Offset), offset(p.K.Buf, p.K.Offset), offset(p.V.Buf, p.V.Offset)
 	prob, g, ds := ptr(p.P), offset(p.DO.Buf, p.DO.Offset), ptr(p.Scratch)
 	dq, dk, dv := offset(p.DQ.Buf, p.DQ.Offset), offset(p.DK.Buf, p.DK.Offset), offset(p.DV.Buf, p.DV.Offset)
-	return func() { done("AttentionBackward", C.vl_attention_backward(a, q, kk, v, prob, g, ds, dq, dk, dv)) }, nil
+	products, err := k.products(a, 1, p.P)
+	return func() {
+		done("AttentionBackward", C.vl_attention_backward(a, products, q, kk, v, prob, g, ds, dq, dk, dv))
+	}, err
 }

@@ -120,15 +120,29 @@ func (k *Kernels) conv(kind C.int, p kernels.Conv) (*C.vl_prim, error) {
 	// oneDNN demands that the windows end exactly at the padded border.
 	c.pb = c.dh*(c.kh-1) + 1 + (c.oh-1)*c.sh - c.h - c.pt
 	c.pr = c.dw*(c.kw-1) + 1 + (c.ow-1)*c.sw - c.w - c.pl
-	prim := C.vl_conv(kind, c, flag(p.Bias != nil), flag(p.Accumulate))
+	// In bf16 depthwise kernels are no faster, and gradients of weights are those
+	// of adapters: thin, and summed in float32.
+	if k.bf16 && kind != C.VL_BACKWARD_WEIGHTS && p.Groups < x[3] {
+		c.bf16 = 1
+		if prim := usable(C.vl_conv(kind, c, flag(p.Bias != nil), flag(p.Accumulate))); prim != nil {
+			return prim, k.keep(prim, p.W)
+		}
+		c.bf16 = 0
+	}
+	prim := usable(C.vl_conv(kind, c, flag(p.Bias != nil), flag(p.Accumulate)))
 	if prim == nil {
 		return nil, nil
 	}
-	if strings.HasPrefix(C.GoString(C.vl_prim_impl(prim)), "ref") {
-		C.vl_prim_free(prim)
-		return nil, nil
-	}
 	return prim, k.keep(prim, p.W)
+}
+
+// usable is nil in place of oneDNN's reference loops.
+func usable(prim *C.vl_prim) *C.vl_prim {
+	if prim != nil && strings.HasPrefix(C.GoString(C.vl_prim_impl(prim)), "ref") {
+		C.vl_prim_free(prim)
+		return nil
+	}
+	return prim
 }
 
 // windowShape describes windows over maps for the own loops.

@@ -37,7 +37,8 @@ func (k *Kernels) MatMul(p kernels.MatMul) (kernels.Run, error) {
 		}
 		return func() { C.vl_skinny(kind, g, a, b, bias, y) }, nil
 	}
-	if p.B.Frozen && p.TransB && p.Batch <= 1 && g.alpha == 1 {
+	g.bf16 = flag(k.bf16 && p.N > skinny && p.K > skinny && p.M*p.N*p.K >= k.least)
+	if (g.bf16 != 0 || p.B.Frozen && p.TransB) && !p.TransA && p.Batch <= 1 && g.alpha == 1 {
 		if prim := C.vl_matmul(g, flag(p.Bias != nil)); prim != nil {
 			if err := k.keep(prim, p.B); err != nil {
 				return nil, err

@@ -39,6 +39,18 @@ void vl_limit_isa(int limit) { vl_kernels = vl_rows_select(limit); }
 
 const char *vl_isa(void) { return vl_kernels->isa; }
 
+// On AMX's tiles they are 15 times as fast. The vector instruction of AVX-512
+// makes twice the products of float32 on AMD's cores and half on Intel's.
+int vl_has_bf16(void) {
+#if defined(__x86_64__)
+	dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+	__builtin_cpu_init();
+	return isa == dnnl_cpu_isa_avx512_core_amx || isa == dnnl_cpu_isa_avx512_core_bf16 && __builtin_cpu_is("amd");
+#else
+	return 0;
+#endif
+}
+
 vl_thread *vl_this_thread(void) {
 	if (!self) {
 		self = calloc(1, sizeof *self);
@@ -138,37 +150,6 @@ void vl_skinny(int kind, const vl_gemm *g, const float *a, const float *b, const
 		transpose(g->n, g->m, t, g->m, y, g->ldy, g->acc);
 	}
 	}
-}
-
-int vl_attention(const vl_attn *a, const float *q, const float *k, const float *v, const float *mask, float *p, float *o) {
-	for (vl_n n = 0; n < a->n; n++)
-		for (vl_n h = 0; h < a->heads; h++, p += a->pstep) {
-			int s = dnnl_sgemm('N', 'T', a->tq, a->tk, a->d, a->scale, q + n * a->qb + h * a->qh, a->qt, k + n * a->kb + h * a->kh, a->kt, 0, p, a->ppitch);
-			if (s) return s;
-			vl_kernels->softmax(a->tq, a->tk, p, a->ppitch, mask ? mask + n * a->mb + h * a->mh : NULL, a->mpitch, p, a->ppitch, 0, 1);
-			s = dnnl_sgemm('N', 'N', a->tq, a->dv, a->tk, 1, p, a->ppitch, v + n * a->vb + h * a->vh, a->vt, 0, o + n * a->ob + h * a->oh, a->ot);
-			if (s) return s;
-		}
-	return 0;
-}
-
-int vl_attention_backward(const vl_attn *a, const float *q, const float *k, const float *v, const float *p, const float *go, float *ds, float *dq, float *dk, float *dv) {
-	for (vl_n n = 0; n < a->n; n++)
-		for (vl_n h = 0; h < a->heads; h++, p += a->pstep) {
-			const float *g = go + n * a->ob + h * a->oh;
-			int s = 0;
-			if (dv) s = dnnl_sgemm('T', 'N', a->tk, a->dv, a->tq, 1, p, a->ppitch, g, a->ot, 0, dv + n * a->dvb + h * a->dvh, a->dvt);
-			if (s) return s;
-			if (!dq && !dk) continue;
-			s = dnnl_sgemm('N', 'T', a->tq, a->tk, a->dv, 1, g, a->ot, v + n * a->vb + h * a->vh, a->vt, 0, ds, a->tk);
-			if (s) return s;
-			vl_kernels->softmax_backward(a->tq, a->tk, p, a->ppitch, ds, a->tk, ds, a->tk, 0, 0);
-			if (dq) s = dnnl_sgemm('N', 'N', a->tq, a->d, a->tk, a->scale, ds, a->tk, k + n * a->kb + h * a->kh, a->kt, 0, dq + n * a->dqb + h * a->dqh, a->dqt);
-			if (s) return s;
-			if (dk) s = dnnl_sgemm('T', 'N', a->tk, a->d, a->tq, a->scale, ds, a->tk, q + n * a->qb + h * a->qh, a->qt, 0, dk + n * a->dkb + h * a->dkh, a->dkt);
-			if (s) return s;
-		}
-	return 0;
 }
 
 static void copy_axes(const vl_copy_box *b, int axis, const float *src, float *dst) {

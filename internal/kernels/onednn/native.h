@@ -9,6 +9,8 @@
 int vl_init(void);
 void vl_one_thread(void);
 const char *vl_isa(void);
+// Whether products of bf16 are faster than those of float32.
+int vl_has_bf16(void);
 // Tests run the loops of lesser processors. Not while kernels run.
 void vl_limit_isa(int limit);
 
@@ -19,6 +21,7 @@ uint64_t vl_fingerprint(const float *p, vl_n n);
 typedef struct {
 	vl_n m, n, k, lda, ldb, ldy, batch, sa, sb, sy;
 	int ta, tb, acc;
+	int bf16; // factors are rounded to bf16 (vl_matmul only)
 	float alpha;
 } vl_gemm;
 int vl_sgemm(const vl_gemm *g, const float *a, const float *b, const float *bias, float *y);
@@ -39,6 +42,7 @@ typedef struct {
 	vl_n n, h, w, cin, cout, oh, ow, kh, kw, groups;
 	vl_n sh, sw, dh, dw, pt, pl, pb, pr;
 	vl_n xp, yp; // pitches
+	int bf16; // factors are rounded to bf16, sums are float32
 } vl_conv_shape;
 enum { VL_FORWARD, VL_BACKWARD_DATA, VL_BACKWARD_WEIGHTS };
 // NULL where oneDNN has nothing usable.
@@ -58,8 +62,16 @@ size_t vl_prim_scratch(const vl_prim *p);
 // packed ones are in use (for backward weights w is written).
 int vl_prim_run(vl_prim *p, const float *in, float *out, float *w, const float *bias);
 
-int vl_attention(const vl_attn *a, const float *q, const float *k, const float *v, const float *mask, float *p, float *o);
-int vl_attention_backward(const vl_attn *a, const float *q, const float *k, const float *v, const float *p, const float *go, float *ds, float *dq, float *dk, float *dv);
+// The products of an attention in bf16; NULL where oneDNN has none. A run takes
+// them, or NULL for float32. P's rows have no gaps then.
+typedef struct vl_products vl_products;
+vl_products *vl_attention_products(const vl_attn *a, int backward);
+void vl_products_free(vl_products *s);
+size_t vl_attention_scratch(const vl_attn *a);
+
+int vl_attention(const vl_attn *a, const vl_products *s, const float *q, const float *k, const float *v, const float *mask, float *p, float *o);
+int vl_attention_backward(const vl_attn *a, const vl_products *s, const float *q, const float *k, const float *v, const float *p, const float *go, float *ds, float *dq,
+	float *dk, float *dv);
 
 // A box of up to 6 axes; the last strides are innermost.
 typedef struct {

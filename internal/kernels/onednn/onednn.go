@@ -65,9 +65,14 @@ import (
 type Kernels struct {
 	kernels.Go
 
-	mu     sync.Mutex
-	prims  []*C.vl_prim
-	packed map[unsafe.Pointer][]packed
+	// bf16 rounds the factors of products of at least so many multiplications.
+	bf16  bool
+	least int
+
+	mu         sync.Mutex
+	prims      []*C.vl_prim
+	attentions []*C.vl_products
+	packed     map[unsafe.Pointer][]packed
 }
 
 // packed is one packed form of the weights at an address.
@@ -85,6 +90,17 @@ func New() (*Kernels, error) {
 		return nil, fmt.Errorf("kernels: create the oneDNN engine: status %d", int(s))
 	}
 	return &Kernels{packed: map[unsafe.Pointer][]packed{}}, nil
+}
+
+// NewBF16 is [New] with the factors of large products and convolutions rounded
+// to bfloat16; sums, and everything else, are float32. ok is false where the
+// processor is not faster so.
+func NewBF16() (k *Kernels, ok bool, err error) {
+	if k, err = New(); err != nil {
+		return nil, false, err
+	}
+	k.bf16, k.least = C.vl_has_bf16() != 0, 1<<20
+	return k, k.bf16, nil
 }
 
 // Available reports whether this build has oneDNN.
@@ -115,12 +131,15 @@ func (k *Kernels) Close() {
 	for _, p := range k.prims {
 		C.vl_prim_free(p)
 	}
+	for _, a := range k.attentions {
+		C.vl_products_free(a)
+	}
 	for _, forms := range k.packed {
 		for _, f := range forms {
 			C.vl_packed_free(f.mem)
 		}
 	}
-	k.prims, k.packed = nil, map[unsafe.Pointer][]packed{}
+	k.prims, k.attentions, k.packed = nil, nil, map[unsafe.Pointer][]packed{}
 }
 
 // keep registers a primitive for Close; packs its weights when they are frozen.

@@ -22,8 +22,9 @@ struct vl_prim {
 	dnnl_primitive_t reorder;
 	dnnl_exec_arg_t reorder_args[2];
 	size_t wbytes;
-	// Rows with gaps, and a gradient that is added, go through dense scratch.
-	int acc_out, acc_w;
+	// Rows with gaps, and a gradient that is added, go through dense scratch; so
+	// does the input of a product in bf16.
+	int acc_out, acc_w, bf16;
 	vl_n in_rows, in_cols, in_pitch, out_rows, out_cols, out_pitch;
 };
 
@@ -108,9 +109,14 @@ vl_prim *vl_matmul(const vl_gemm *g, int bias) {
 	dnnl_memory_desc_t a, b, y, v;
 	vl_prim *p = calloc(1, sizeof *p);
 	dnnl_matmul_desc_t d;
-	int s = dnnl_memory_desc_init_by_strides(&a, 2, ad, dnnl_f32, as);
+	dnnl_data_type_t factor = g->bf16 ? dnnl_bf16 : dnnl_f32;
+	if (g->bf16) {
+		as[0] = g->k;
+		p->bf16 = 1, p->in_rows = g->m, p->in_cols = g->k, p->in_pitch = g->lda;
+	}
+	int s = dnnl_memory_desc_init_by_strides(&a, 2, ad, factor, as);
 	if (!s) s = dnnl_memory_desc_init_by_strides(&p->plain, 2, bd, dnnl_f32, bs);
-	if (!s) s = dnnl_memory_desc_init_by_tag(&b, 2, bd, dnnl_f32, dnnl_format_tag_any);
+	if (!s) s = dnnl_memory_desc_init_by_tag(&b, 2, bd, factor, dnnl_format_tag_any);
 	if (!s) s = dnnl_memory_desc_init_by_strides(&y, 2, yd, dnnl_f32, ys);
 	if (!s) s = dnnl_memory_desc_init_by_strides(&v, 2, vd, dnnl_f32, vs);
 	if (!s) s = dnnl_matmul_desc_init(&d, &a, &b, bias ? &v : NULL, &y);
@@ -138,9 +144,12 @@ vl_prim *vl_conv(int kind, const vl_conv_shape *c, int bias, int acc) {
 	dnnl_memory_desc_t x, y, w, b;
 	vl_prim *p = calloc(1, sizeof *p);
 	p->kind = kind;
-	int s = dnnl_memory_desc_init_by_tag(&x, 4, xd, dnnl_f32, dnnl_nhwc);
-	if (!s) s = dnnl_memory_desc_init_by_tag(&y, 4, yd, dnnl_f32, dnnl_nhwc);
-	if (!s) s = dnnl_memory_desc_init_by_tag(&w, nd, g > 1 ? w5 : w4, dnnl_f32, dnnl_format_tag_any);
+	p->bf16 = c->bf16;
+	dnnl_data_type_t factor = c->bf16 ? dnnl_bf16 : dnnl_f32;
+	// The forward pass that a gradient is told of has no float32 in it.
+	int s = dnnl_memory_desc_init_by_tag(&x, 4, xd, factor, dnnl_nhwc);
+	if (!s) s = dnnl_memory_desc_init_by_tag(&y, 4, yd, kind == VL_FORWARD ? dnnl_f32 : factor, dnnl_nhwc);
+	if (!s) s = dnnl_memory_desc_init_by_tag(&w, nd, g > 1 ? w5 : w4, factor, dnnl_format_tag_any);
 	if (!s) s = dnnl_memory_desc_init_by_tag(&p->plain, nd, g > 1 ? w5 : w4, dnnl_f32, g > 1 ? dnnl_goihw : dnnl_oihw);
 	if (!s) s = dnnl_memory_desc_init_by_tag(&b, 1, bd, dnnl_f32, dnnl_x);
 	dnnl_convolution_desc_t d;
@@ -164,6 +173,7 @@ vl_prim *vl_conv(int kind, const vl_conv_shape *c, int bias, int acc) {
 		p->in_rows = yr, p->in_cols = c->cout, p->in_pitch = c->yp;
 		p->out_rows = xr, p->out_cols = c->cin, p->out_pitch = c->xp;
 		p->acc_out = acc;
+		x.data_type = dnnl_f32;
 		s = dnnl_dilated_convolution_backward_data_desc_init(&d, dnnl_convolution_direct, &x, &w, &y, st, di, pl, pr);
 	} else {
 		p->acc_w = acc;
@@ -218,7 +228,10 @@ void vl_prim_use(vl_prim *p, const vl_packed *k) {
 	p->packed = 1;
 }
 
-static size_t in_bytes(const vl_prim *p) { return p->in_pitch > p->in_cols ? aligned(p->in_rows * p->in_cols * sizeof(float)) : 0; }
+static size_t in_bytes(const vl_prim *p) {
+	if (p->bf16) return aligned(p->in_rows * p->in_cols * sizeof(uint16_t));
+	return p->in_pitch > p->in_cols ? aligned(p->in_rows * p->in_cols * sizeof(float)) : 0;
+}
 static size_t out_bytes(const vl_prim *p) {
 	return p->out_pitch > p->out_cols || p->acc_out ? aligned(p->out_rows * p->out_cols * sizeof(float)) : 0;
 }
@@ -241,7 +254,8 @@ int vl_prim_run(vl_prim *p, const float *in, float *out, float *w, const float *
 	if (in_bytes(p)) {
 		dense_in = (float *)tmp;
 		tmp += in_bytes(p);
-		copy_rows(p->in_rows, p->in_cols, in, p->in_pitch, dense_in, p->in_cols);
+		if (p->bf16) vl_kernels->narrow(p->in_rows, p->in_cols, 1, in, p->in_pitch, (uint16_t *)dense_in);
+		else copy_rows(p->in_rows, p->in_cols, in, p->in_pitch, dense_in, p->in_cols);
 	}
 	if (out_bytes(p)) {
 		dense_out = (float *)tmp;

@@ -54,6 +54,8 @@ typedef struct {
 	void (*softmax)(vl_n rows, vl_n c, const float *x, vl_n xp, const float *mask, vl_n mp, float *y, vl_n yp, int log, int masked);
 	void (*softmax_backward)(vl_n rows, vl_n c, const float *y, vl_n yp, const float *dy, vl_n gp, float *dx, vl_n dp, int log, int acc);
 	void (*add_rows)(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, vl_n yp);
+	// y = scale·x rounded to bf16, ties to even; NaN stays NaN
+	void (*narrow)(vl_n rows, vl_n c, float scale, const float *x, vl_n xp, uint16_t *y);
 	// y (m, n) = α·x (m, k)·b (n, k)ᵀ + bias, n small
 	void (*dots)(vl_n m, vl_n n, vl_n k, float alpha, const float *x, vl_n xp, const float *b, vl_n bp, const float *bias, float *y, vl_n yp, int acc);
 	// y (m, n) = α·h (m, k)·b (k, n) + bias, k small

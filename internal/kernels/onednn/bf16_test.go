@@ -1,0 +1,120 @@
+//go:build onednn && cgo
+
+package onednn
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/vislora/vislora/internal/buffer"
+	"github.com/vislora/vislora/internal/kernels"
+	"github.com/vislora/vislora/internal/kernels/testkernel"
+)
+
+// narrow is a kernel set in bf16 whatever the size.
+func narrow(t *testing.T) *Kernels {
+	locked(t)
+	n, ok, err := NewBF16()
+	if err != nil || !ok {
+		t.Skipf("bf16 is not faster on this processor (%v)", err)
+	}
+	t.Cleanup(n.Close)
+	n.least = 0
+	return n
+}
+
+// TestBF16 runs the suite with factors rounded to 8 significant bits.
+func TestBF16(t *testing.T) { testkernel.Run(t, narrow(t), buffer.F32, 2e-2) }
+
+// whole is a buffer of whole numbers from −8 to 8: bf16 holds them, and float32
+// their products' sums, so that nothing may be lost.
+func whole(r *rand.Rand, extra int, shape ...int) *buffer.Buffer {
+	cols := shape[len(shape)-1]
+	rows := 1
+	for _, d := range shape[:len(shape)-1] {
+		rows *= d
+	}
+	b := buffer.New(buffer.F32, rows, cols+extra)
+	for i := range b.F32() {
+		b.F32()[i] = float32(r.IntN(17) - 8)
+	}
+	return buffer.At(b.Pointer(), buffer.F32, cols+extra, shape...)
+}
+
+func sameValues(t *testing.T, name string, got, want *buffer.Buffer) {
+	t.Helper()
+	if !slices.Equal(got.F32(), want.F32()) {
+		t.Errorf("%s: not exact", name)
+	}
+}
+
+func run(t *testing.T, f kernels.Run, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f()
+}
+
+// Products of whole numbers are exact.
+func TestBF16Exact(t *testing.T) {
+	k := narrow(t)
+	r := rand.New(rand.NewPCG(1, 2))
+	for opt := range 32 {
+		trans, frozen, acc, bias, extra := opt&1 != 0, opt&2 != 0, opt&4 != 0, opt&8 != 0, (opt>>4)*3
+		const m, n, kk = 75, 37, 54
+		w := whole(r, 0, kk, n)
+		if trans {
+			w = whole(r, 0, n, kk)
+		}
+		w.Frozen = frozen
+		p := kernels.MatMul{A: whole(r, extra, m, kk), B: w, TransB: trans, M: m, N: n, K: kk, Accumulate: acc}
+		if bias {
+			p.Bias = whole(r, 0, n)
+		}
+		start := whole(r, extra, m, n)
+		var got [2]*buffer.Buffer
+		for i, set := range []kernels.Kernels{k, kernels.Go{}} {
+			y := buffer.New(buffer.F32, m, n+extra)
+			copy(y.F32(), start.F32())
+			p.Y = buffer.At(y.Pointer(), buffer.F32, n+extra, m, n)
+			f, err := set.MatMul(p)
+			run(t, f, err)
+			got[i] = p.Y
+		}
+		sameValues(t, fmt.Sprintf("MatMul trans=%v frozen=%v acc=%v bias=%v extra=%d", trans, frozen, acc, bias, extra), got[0], got[1])
+	}
+	for _, c := range []struct{ cin, cout, kernel, stride, dilation, groups, extra int }{
+		{24, 40, 3, 1, 1, 1, 0}, {24, 40, 3, 2, 1, 1, 5}, {32, 32, 3, 1, 2, 2, 0}, {3, 24, 7, 2, 1, 1, 0}, {48, 20, 1, 2, 1, 1, 0}, {24, 24, 3, 1, 1, 24, 0},
+	} {
+		pad := c.dilation * (c.kernel / 2)
+		out := (15+2*pad-c.dilation*(c.kernel-1)-1)/c.stride + 1
+		p := kernels.Conv{W: whole(r, 0, c.cout, c.cin/c.groups, c.kernel, c.kernel), Stride: [2]int{c.stride, c.stride}, Pads: [4]int{pad, pad, pad, pad},
+			Dilation: [2]int{c.dilation, c.dilation}, Groups: c.groups}
+		x, y := whole(r, c.extra, 2, 15, 15, c.cin), whole(r, c.extra, 2, out, out, c.cout)
+		for _, acc := range []bool{false, true} {
+			var ys, xs [2]*buffer.Buffer
+			for i, set := range []kernels.Kernels{k, kernels.Go{}} {
+				p.Accumulate = acc
+				p.X, p.Y = x, clone(y)
+				f, err := set.Conv(p)
+				run(t, f, err)
+				ys[i] = p.Y
+				p.X, p.Y = clone(x), y
+				f, err = set.ConvBackwardData(p)
+				run(t, f, err)
+				xs[i] = p.X
+			}
+			sameValues(t, fmt.Sprintf("Conv %+v acc=%v", c, acc), ys[0], ys[1])
+			sameValues(t, fmt.Sprintf("ConvBackwardData %+v acc=%v", c, acc), xs[0], xs[1])
+		}
+	}
+}
+
+func clone(b *buffer.Buffer) *buffer.Buffer {
+	n := buffer.New(buffer.F32, b.Rows(), b.Pitch)
+	copy(n.F32(), b.F32())
+	return buffer.At(n.Pointer(), buffer.F32, b.Pitch, b.Shape...)
+}
