@@ -2,7 +2,7 @@
 #
 # Every target makes the machine ready first (scripts/setup.sh, which does
 # nothing when all is there) and builds with what is there: oneDNN and OpenCV
-# where their packages are installed, portable Go otherwise.
+# where their packages are installed, portable Go otherwise. VIDEO=1 adds video.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -10,12 +10,14 @@ SHELL := /bin/bash
 .PHONY: setup ready build demo demo-detect demo-segment test test-all test-nocgo vet race lint fuzz bench fmt fmt-check generate env clean
 
 FUZZTIME ?= 30s
+VIDEO ?= 0
+export VIDEO
 # The release that understands Go 1.26.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.7.0
 
 # Evaluated when a recipe runs, after setup.
-TAGS = $(shell scripts/native.sh)
-PC = $(shell scripts/native.sh --pc)
+TAGS = $(shell VIDEO=$(VIDEO) scripts/native.sh)
+PC = $(shell VIDEO=$(VIDEO) scripts/native.sh --pc)
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 CALLERS_PKG_CONFIG_PATH := $(PKG_CONFIG_PATH)
 export PKG_CONFIG_PATH = $(PC)$(if $(CALLERS_PKG_CONFIG_PATH),:$(CALLERS_PKG_CONFIG_PATH))

@@ -3,6 +3,8 @@
 #
 #   onednn                 dnnl.h of oneDNN 2.x and a C++ compiler
 #   gocv_specific_modules  OpenCV 4 headers of core, imgproc, imgcodecs
+#   gocv_videoio           those of videoio too, with VIDEO=1 only: it makes every
+#                          start of the program slower
 #
 # Nothing is printed where neither is there: the portable build needs nothing.
 #   native.sh            the tags, separated by commas
@@ -19,6 +21,11 @@ have() { command -v "$1" >/dev/null 2>&1; }
 # system's own file is right.
 pc=""
 [ -f /usr/include/opencv4/opencv2/core.hpp ] && pc=$here/opencv
+video=0
+if [ "${VIDEO:-}" = 1 ] && { [ -z "$pc" ] || [ -f /usr/include/opencv4/opencv2/videoio.hpp ]; }; then
+  video=1
+  pc=${pc:+$pc/video}
+fi
 if [ "${1:-}" = --pc ]; then
   echo "$pc"
   exit 0
@@ -37,9 +44,11 @@ if [ "${VISLORA_PORTABLE:-}" != 1 ]; then
   if { printf '#include <opencv2/imgcodecs.hpp>\n#include <opencv2/imgproc.hpp>\n' | compiles && have pkg-config; } ||
     { [ -z "$pc" ] && have g++ && have pkg-config && pkg-config --exists opencv4; }; then
     tags+=(gocv_specific_modules)
+    [ $video = 0 ] || tags+=(gocv_videoio)
   else
     missing+=(libopencv-imgcodecs-dev)
   fi
+  [ "${VIDEO:-}" != 1 ] || [ $video = 1 ] || missing+=(libopencv-videoio-dev)
   if [ "$(go env CGO_ENABLED 2>/dev/null)" = 0 ]; then
     tags=()
   fi

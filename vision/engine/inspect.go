@@ -251,6 +251,11 @@ func Capabilities() string {
 	}
 	fmt.Fprintf(&b, "kernels  %s\n", k)
 	fmt.Fprintf(&b, "images   %s\n", cv.DecoderName())
+	if v, err := cv.VideoName(); err == nil {
+		fmt.Fprintf(&b, "video    %s\n", v)
+	} else {
+		fmt.Fprintf(&b, "video    %v\n", err)
+	}
 	if v, err := ort.Version(); err == nil {
 		fmt.Fprintf(&b, "verify   ONNX Runtime %s\n", v)
 	} else {

@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,14 +19,17 @@ import (
 // PredictConfig says what to predict.
 type PredictConfig struct {
 	Weights, Model, Names string
-	// Source is an image, a folder (searched below), or a pattern.
+	// Source is an image, a video where this build reads them, a folder (searched
+	// below), or a pattern.
 	Source  string
 	ImgSz   int
-	Batch   int
+	Batch   int // default 16, and 4 with a video among the sources
 	Threads int
 	DType   string // f32 (default) or bf16
 	Workers int
-	Top     int // classes drawn on each picture, default 5
+	// VidStride takes one frame in so many of a video, default 1.
+	VidStride int
+	Top       int // classes drawn on each picture, default 5
 	// Conf is the lowest score of a box that is kept, IoU the overlap above which
 	// the lower of two boxes goes, MaxDet the most boxes of a picture. Agnostic
 	// lets boxes of different classes drop each other. Zeros are .25, .7 and 300.
@@ -52,15 +54,22 @@ type PredictConfig struct {
 	// SaveTxt writes YOLO labels, SaveConf with the score behind; SaveCrop every
 	// box as a picture; SaveCOCO coco_results.json.
 	SaveTxt, SaveConf, SaveCrop, SaveCOCO bool
+	// SaveFrames writes the drawn frames of a video as pictures too, and masks of
+	// classes of pixels.
+	SaveFrames bool
 	// NoSave draws no pictures and makes no directory.
 	NoSave bool
-	Log    func(format string, args ...any)
+	// Each is given every answer, with its summary, in the order of the sources.
+	// Then Predictions holds no Images: memory does not grow with their number.
+	Each func(p ImagePredictions, summary string) error
+	Log  func(format string, args ...any)
 }
 
 // ImagePredictions is one image's result, as predictions.json has it.
 type ImagePredictions struct {
 	File        string              `json:"file"`
 	Frame       *int                `json:"frame,omitempty"` // of a video, from 0
+	Time        *float64            `json:"time,omitempty"`  // when it is shown, in s
 	Width       int                 `json:"width"`
 	Height      int                 `json:"height"`
 	Predictions []vision.Prediction `json:"predictions"`
@@ -70,50 +79,16 @@ type ImagePredictions struct {
 // Predictions is what Predict ends with.
 type Predictions struct {
 	Dir     string
-	Images  []ImagePredictions
+	Images  []ImagePredictions // none with Each
 	Skipped []datasets.Skipped
+	// Answered counts the pictures and frames.
+	Answered int
+	// Videos are the files of drawn frames.
+	Videos []string
 	// Seconds is the time from the first picture read to the last one written.
 	Seconds float64
 	// Summaries are the answers for people, one for each of Images.
 	Summaries []string
-}
-
-// imageExtensions are those that the decoders read.
-var imageExtensions = []string{".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
-
-// findImages lists what a source names, sorted.
-func findImages(source string) ([]string, error) {
-	if source == "" {
-		return nil, errors.New("no source given: use --source FILE, FOLDER or a pattern")
-	}
-	st, err := os.Stat(source)
-	switch {
-	case err == nil && !st.IsDir():
-		return []string{source}, nil
-	case err == nil:
-		var out []string
-		err := filepath.WalkDir(source, func(path string, d fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			if !d.IsDir() && slices.Contains(imageExtensions, strings.ToLower(filepath.Ext(path))) && !strings.HasPrefix(d.Name(), ".") {
-				out = append(out, path)
-			}
-			return nil
-		})
-		if err == nil && len(out) == 0 {
-			err = fmt.Errorf("%s: no image in it (%s)", source, strings.Join(imageExtensions, " "))
-		}
-		return out, err
-	}
-	out, gerr := filepath.Glob(source)
-	if gerr != nil {
-		return nil, fmt.Errorf("source %q: %w", source, gerr)
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("source %q: no such file, and no file matches it as a pattern", source)
-	}
-	return out, nil
 }
 
 // answers is what a task makes of the network's output. read, draw and files
@@ -139,6 +114,17 @@ type answer struct {
 	labels []uint8 // the class of every pixel, where they are classified
 	// masks are those of the predictions, where every object has one.
 	masks []vision.RLE
+	drawn *vision.Image // of a frame, for the video
+}
+
+// newAnswer begins the answer for a picture.
+func newAnswer(f *frame, im *vision.Image) *answer {
+	a := &answer{image: im, ImagePredictions: ImagePredictions{File: f.file, Width: im.W, Height: im.H}}
+	if f.clip != nil {
+		at, seconds := f.at, math.Round(f.seconds*1000)/1000
+		a.Frame, a.Time = &at, &seconds
+	}
+	return a
 }
 
 // Predict runs a model over pictures, draws the answers on them and writes
@@ -152,15 +138,18 @@ func Predict(ctx context.Context, c PredictConfig) (*Predictions, error) {
 		return nil, fmt.Errorf("tile is %d: use 32 pixels or more, or 0 for none", c.Tile)
 	case c.MinArea < 0 || !(c.PixelSize >= 0):
 		return nil, fmt.Errorf("min_area is %d and pixel_size %g: neither may be below 0", c.MinArea, c.PixelSize)
+	case c.VidStride < 0:
+		return nil, fmt.Errorf("vid_stride is %d: use 1 or more", c.VidStride)
 	}
 	t, err := c.thresholds()
 	if err != nil {
 		return nil, err
 	}
-	files, err := findImages(c.Source)
+	files, err := findSources(c.Source)
 	if err != nil {
 		return nil, err
 	}
+	videos := slices.ContainsFunc(files, cv.IsVideo)
 	l, err := OpenWeights(WeightsOptions{Weights: c.Weights, Model: c.Model, Names: c.Names, ImgSz: c.ImgSz, Preprocess: c.Preprocess})
 	if err != nil {
 		return nil, err
@@ -178,10 +167,15 @@ func Predict(ctx context.Context, c PredictConfig) (*Predictions, error) {
 	}
 	defer s.close()
 	batch := c.Batch
-	if batch <= 0 {
+	switch {
+	case batch <= 0 && videos:
+		batch = 4 // frames may be large, and three batches are on their way
+	case batch <= 0:
 		batch = 16
 	}
-	batch = min(batch, len(files))
+	if !videos {
+		batch = min(batch, len(files))
+	}
 	ev := newEvaluator(l.Network, s, l.Pre, batch, c.Workers, nil)
 	defer ev.close()
 	set, err := ev.run.prepare(ev.batch)
@@ -205,17 +199,23 @@ func Predict(ctx context.Context, c PredictConfig) (*Predictions, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &predicting{c: c, loaded: l, task: task, out: &Predictions{}, files: files, used: map[string]int{}, size: l.Pre.Size}
+	p := &predicting{c: c, loaded: l, task: task, out: &Predictions{}, files: files, videos: videos, used: map[string]int{}, size: l.Pre.Size}
 	start := time.Now()
 	err = (&stream{evaluator: ev, mirror: c.Flip, next: p.next, answer: p.answer, commit: p.commit}).run(ctx)
 	p.out.Seconds = time.Since(start).Seconds()
-	if err == nil && len(p.out.Images) == 0 {
+	nothing := err == nil && p.out.Answered == 0
+	closed := p.close(!nothing)
+	switch {
+	case nothing && len(files) == 1 && videos:
+		return nil, errors.New(p.out.Skipped[0].Reason)
+	case nothing:
 		return nil, fmt.Errorf("none of the %d images can be read: %s", len(files), firstReason(p.out.Skipped))
+	case err != nil && videos:
+		err = fmt.Errorf("after %d images and frames: %w", p.out.Answered, err)
+	case err != nil:
+		err = fmt.Errorf("after %d of %d images: %w", p.out.Answered, len(files), err)
 	}
-	if err != nil {
-		err = fmt.Errorf("after %d of %d images: %w", len(p.out.Images), len(files), err)
-	}
-	return p.out, errors.Join(err, p.tables())
+	return p.out, errors.Join(err, closed)
 }
 
 // predicting is the state of [Predict].
@@ -225,38 +225,27 @@ type predicting struct {
 	task   answers
 	out    *Predictions
 	files  []string
+	videos bool // among the files
 	read   int
 
-	used  map[string]int // their base names
-	size  [2]int         // of the network's input
-	tiles *tiling        // of the picture that is handed out
+	used   map[string]int // their base names
+	size   [2]int         // of the network's input
+	tiles  *tiling        // of the picture that is handed out
+	clip   *clip          // whose frames are handed out
+	tables *tables
+	reel   reel
 }
 
-// next hands out the files and gives each a name to be written under: in a flat
-// folder, two pictures of one name get numbers. Large pictures are handed out in
-// tiles.
+// next hands out the pictures, one frame of a video after the other, and large
+// ones in tiles.
 func (p *predicting) next(f *frame) (bool, error) {
 	if p.tiles != nil {
 		p.tiles = p.tiles.next(f)
 		return true, nil
 	}
-	if p.read == len(p.files) {
-		return false, nil
-	}
-	if p.read == 0 && !p.c.NoSave {
-		if err := p.makeDir(); err != nil {
-			return false, err
-		}
-	}
-	f.file = p.files[p.read]
-	base := strings.TrimSuffix(filepath.Base(f.file), filepath.Ext(f.file))
-	if p.used[base]++; p.used[base] > 1 {
-		base = fmt.Sprintf("%s_%d", base, p.used[base])
-	}
-	f.name = base
-	p.read++
-	if p.c.Tile == 0 {
-		return true, nil
+	found, err := p.source(f)
+	if !found || err != nil || f.err != nil || p.c.Tile == 0 {
+		return found, err
 	}
 	t, err := p.tile(f)
 	switch {
@@ -268,6 +257,46 @@ func (p *predicting) next(f *frame) (bool, error) {
 	return true, nil
 }
 
+// source finds the next picture or frame and gives it a name to be written
+// under: in a flat folder, two files of one name get numbers.
+func (p *predicting) source(f *frame) (bool, error) {
+	for {
+		if p.clip != nil {
+			ok, err := p.clip.next(f)
+			if ok {
+				return true, nil
+			}
+			f.file = p.clip.file
+			p.clip.video.Close()
+			p.clip = nil
+			if err != nil {
+				f.err = err
+				return true, nil
+			}
+		}
+		if p.read == len(p.files) {
+			return false, nil
+		}
+		if p.read == 0 && !p.c.NoSave {
+			if err := p.makeDir(); err != nil {
+				return false, err
+			}
+		}
+		f.file = p.files[p.read]
+		f.name = strings.TrimSuffix(filepath.Base(f.file), filepath.Ext(f.file))
+		if p.used[f.name]++; p.used[f.name] > 1 {
+			f.name = fmt.Sprintf("%s_%d", f.name, p.used[f.name])
+		}
+		p.read++
+		if !cv.IsVideo(f.file) {
+			return true, nil
+		}
+		if p.clip, f.err = openClip(f.file, f.name, max(p.c.VidStride, 1)); f.err != nil {
+			return true, nil
+		}
+	}
+}
+
 func (p *predicting) makeDir() (err error) {
 	project, name := p.c.Project, p.c.Name
 	if project == "" {
@@ -276,7 +305,28 @@ func (p *predicting) makeDir() (err error) {
 	if name == "" {
 		name = "predict"
 	}
-	p.out.Dir, err = makeRunDir(project, name, p.c.ExistOK)
+	if p.out.Dir, err = makeRunDir(project, name, p.c.ExistOK); err != nil {
+		return err
+	}
+	p.reel.dir = p.out.Dir
+	var ids []int64
+	if p.c.SaveCOCO {
+		ids = categoryIDs(p.loaded.Classes)
+	}
+	p.tables, err = openTables(p.out.Dir, p.task, p.videos, ids)
+	return err
+}
+
+// close completes what is written, or removes the tables.
+func (p *predicting) close(keep bool) error {
+	if p.clip != nil {
+		p.clip.video.Close()
+	}
+	err := p.reel.close()
+	p.out.Videos = p.reel.done
+	if p.tables != nil {
+		err = errors.Join(err, p.tables.close(keep))
+	}
 	return err
 }
 
@@ -286,7 +336,7 @@ func (p *predicting) answer(f *frame) error {
 	if f.err != nil || f.tile != nil {
 		return nil
 	}
-	a := &answer{image: f.image, ImagePredictions: ImagePredictions{File: f.file, Width: f.image.W, Height: f.image.H}}
+	a := newAnswer(f, f.image)
 	f.made = a
 	if err := p.task.read(f, a); err != nil {
 		return fmt.Errorf("%s: %w", f.file, err)
@@ -297,7 +347,8 @@ func (p *predicting) answer(f *frame) error {
 	return p.write(f.name, a)
 }
 
-// write writes the files of one picture.
+// write writes the files of one picture. The drawn frame of a video is kept, to be
+// written in the order of the frames.
 func (p *predicting) write(name string, a *answer) error {
 	if p.c.NoSave {
 		return nil
@@ -308,6 +359,11 @@ func (p *predicting) write(name string, a *answer) error {
 	pic, err := p.task.draw(a.image, a)
 	if err != nil {
 		return fmt.Errorf("%s: %w", a.File, err)
+	}
+	if a.Frame != nil {
+		if a.drawn = pic; !p.c.SaveFrames {
+			return nil
+		}
 	}
 	return cv.WriteFile(filepath.Join(p.out.Dir, name+".jpg"), pic)
 }
@@ -327,8 +383,23 @@ func (p *predicting) commit(f *frame) error {
 		}
 	}
 	a := f.made.(*answer)
+	p.out.Answered++
+	if a.drawn != nil {
+		if err := p.reel.add(f.clip, a.drawn); err != nil {
+			return err
+		}
+	}
+	if p.tables != nil {
+		if err := p.tables.add(&a.ImagePredictions); err != nil {
+			return err
+		}
+	}
+	summary := p.task.summary(a.Predictions)
+	if p.c.Each != nil {
+		return p.c.Each(a.ImagePredictions, summary)
+	}
 	p.out.Images = append(p.out.Images, a.ImagePredictions)
-	p.out.Summaries = append(p.out.Summaries, p.task.summary(a.Predictions))
+	p.out.Summaries = append(p.out.Summaries, summary)
 	return nil
 }
 

@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,41 +11,6 @@ import (
 	"github.com/vislora/vislora/internal/cv"
 	"github.com/vislora/vislora/vision"
 )
-
-// tables writes predictions.json and predictions.csv, and coco_results.json if
-// it was asked for.
-func (p *predicting) tables() error {
-	if p.out.Dir == "" {
-		return nil
-	}
-	at := func(name string) string { return filepath.Join(p.out.Dir, name) }
-	b, err := json.MarshalIndent(p.out.Images, "", " ")
-	if err != nil {
-		return err
-	}
-	if err := writeFile(at("predictions.json"), append(b, '\n')); err != nil {
-		return err
-	}
-	var text strings.Builder
-	w := csv.NewWriter(&text)
-	_ = w.Write(append([]string{"file"}, p.task.columns()...)) // a Builder takes everything
-	for _, im := range p.out.Images {
-		for _, row := range p.task.rows(im.Predictions) {
-			_ = w.Write(append([]string{im.File}, row...))
-		}
-	}
-	w.Flush()
-	if err := writeFile(at("predictions.csv"), []byte(text.String())); err != nil {
-		return err
-	}
-	if !p.c.SaveCOCO {
-		return nil
-	}
-	if b, err = json.Marshal(p.cocoResults()); err != nil {
-		return err
-	}
-	return writeFile(at("coco_results.json"), append(b, '\n'))
-}
 
 // cocoResult is one line of COCO's results format.
 type cocoResult struct {
@@ -60,20 +23,21 @@ type cocoResult struct {
 }
 
 // cocoResults are the boxes and masks for tools that read COCO's results. The image's id is
-// the number that its file is called, as COCO's are, or its name; the category's
-// id is COCO's own for its 80 classes, else the class counted from 1.
-func (p *predicting) cocoResults() []cocoResult {
-	ids := categoryIDs(p.loaded.Classes)
-	out := []cocoResult{}
-	for _, im := range p.out.Images {
-		var id any = strings.TrimSuffix(filepath.Base(im.File), filepath.Ext(im.File))
-		if n, err := strconv.ParseInt(id.(string), 10, 64); err == nil {
-			id = n
-		}
-		for _, q := range im.Predictions {
-			if q.Box != nil || q.Segmentation != nil {
-				out = append(out, cocoResult{id, ids[q.Class], q.Box, q.Segmentation, q.Score})
-			}
+// the number that its file is called, as COCO's are, or its name, of a video with
+// the frame behind; the category's id is COCO's own for its 80 classes, else the
+// class counted from 1.
+func (im *ImagePredictions) cocoResults(ids []int64) []cocoResult {
+	stem := strings.TrimSuffix(filepath.Base(im.File), filepath.Ext(im.File))
+	var id any = stem
+	if im.Frame != nil {
+		id = frameName(stem, *im.Frame)
+	} else if n, err := strconv.ParseInt(stem, 10, 64); err == nil {
+		id = n
+	}
+	var out []cocoResult
+	for _, q := range im.Predictions {
+		if q.Box != nil || q.Segmentation != nil {
+			out = append(out, cocoResult{id, ids[q.Class], q.Box, q.Segmentation, q.Score})
 		}
 	}
 	return out

@@ -27,12 +27,13 @@ type pixelAnswers struct {
 	cells      [2]int // of the logits
 	minArea    int
 	mm2        float64 // of a pixel, 0 where it is not known
+	frames     bool    // frames of videos have mask files too
 }
 
 func (l *Loaded) pixelAnswers(c *circuit, p *PredictConfig) (answers, error) {
 	s := ops.Shape(c.outputs[0])
 	return &pixelAnswers{classes: l.Classes, background: strings.EqualFold(l.Classes[0], masks.Background), pre: l.Pre, cells: [2]int{s[1], s[2]},
-		minArea: p.MinArea, mm2: p.PixelSize * p.PixelSize}, nil
+		minArea: p.MinArea, mm2: p.PixelSize * p.PixelSize, frames: p.SaveFrames}, nil
 }
 
 func (a *pixelAnswers) read(f *frame, to *answer) error {
@@ -87,8 +88,12 @@ func (a *pixelAnswers) count(to *answer) error {
 }
 
 // files writes masks/<name>.png, whose values are the classes and whose palette
-// shows them.
+// shows them. The frames of a video have them on request: there are many, and
+// predictions.json holds the same pixels.
 func (a *pixelAnswers) files(dir, name string, of *answer) error {
+	if of.Frame != nil && !a.frames {
+		return nil
+	}
 	b, err := indexedPNG(of.labels, of.Width, of.Height, a.background)
 	if err != nil {
 		return err
@@ -119,7 +124,21 @@ func (a *pixelAnswers) draw(im *vision.Image, of *answer) (*vision.Image, error)
 	if err := cv.DrawMask(im, m); err != nil {
 		return nil, err
 	}
-	return cv.DrawLegend(im, m.Classes(), a.classes, 0)
+	shown := m.Classes()
+	if of.Frame != nil { // all frames of a video have one size
+		shown = a.painted()
+	}
+	return cv.DrawLegend(im, shown, a.classes, 0)
+}
+
+// painted are the classes that have a colour.
+func (a *pixelAnswers) painted() (out []int) {
+	for k := range a.classes {
+		if k > 0 || !a.background {
+			out = append(out, k)
+		}
+	}
+	return out
 }
 
 // repeated makes k×k pixels of each.

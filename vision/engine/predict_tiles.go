@@ -11,23 +11,26 @@ import (
 
 // tiling is a large picture on its way through the network in tiles.
 type tiling struct {
-	file, name string
-	image      *vision.Image
-	pad        uint8
-	plan       []image.Rectangle
-	stitch     *head.Stitcher
-	cells      [2]int
-	at         int // the tile that is handed out next
-	left       int // tiles that were not added
+	of     frame // what the tiles are of
+	image  *vision.Image
+	pad    uint8
+	plan   []image.Rectangle
+	stitch *head.Stitcher
+	cells  [2]int
+	at     int // the tile that is handed out next
+	left   int // tiles that were not added
 }
 
 // tile plans the tiles of a picture, nil if it is no larger than one.
 func (p *predicting) tile(f *frame) (*tiling, error) {
-	im := &vision.Image{}
-	d := cv.NewDecoder()
-	defer d.Close()
-	if err := d.DecodeFile(im, f.file); err != nil {
-		return nil, err
+	im := f.image
+	if !f.ready {
+		im = &vision.Image{}
+		d := cv.NewDecoder()
+		defer d.Close()
+		if err := d.DecodeFile(im, f.file); err != nil {
+			return nil, err
+		}
 	}
 	// Tiles have the shape of the network's input.
 	long := max(p.size[0], p.size[1])
@@ -44,7 +47,10 @@ func (p *predicting) tile(f *frame) (*tiling, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &tiling{file: f.file, name: f.name, image: im, pad: uint8(p.loaded.Pre.Pad), plan: plan.Tiles(), stitch: s, cells: px.cells}
+	if f.ready { // the tiles come into its memory
+		im = im.Clone()
+	}
+	t := &tiling{of: frame{file: f.file, name: f.name, clip: f.clip, at: f.at, seconds: f.seconds}, image: im, pad: uint8(p.loaded.Pre.Pad), plan: plan.Tiles(), stitch: s, cells: px.cells}
 	t.left = len(t.plan)
 	return t, nil
 }
@@ -53,7 +59,7 @@ func (p *predicting) tile(f *frame) (*tiling, error) {
 // the picture is padded.
 func (t *tiling) next(f *frame) *tiling {
 	r := t.plan[t.at]
-	f.file, f.name, f.at, f.tile = t.file, t.name, t.at, t
+	f.file, f.name, f.clip, f.at, f.seconds, f.ready, f.tile = t.of.file, t.of.name, t.of.clip, t.of.at, t.of.seconds, true, t
 	out := f.image
 	out.Reset(r.Dx(), r.Dy())
 	inside := r.Intersect(image.Rect(0, 0, t.image.W, t.image.H))
@@ -82,7 +88,7 @@ func (t *tiling) add(f *frame) (last bool, err error) {
 		}
 	}
 	if err := t.stitch.Add(f.out, t.cells[0], t.cells[1]); err != nil {
-		return false, fmt.Errorf("%s: tile %d: %w", f.file, f.at, err)
+		return false, fmt.Errorf("%s: tile %d of %d: %w", f.file, len(t.plan)-t.left+1, len(t.plan), err)
 	}
 	t.left--
 	return t.left == 0, nil
@@ -96,8 +102,8 @@ func (p *predicting) tiled(f *frame) error {
 		return err
 	}
 	t.stitch = nil // its memory is not needed to draw
-	a := &answer{image: t.image, labels: labels, ImagePredictions: ImagePredictions{File: f.file, Width: t.image.W, Height: t.image.H}}
-	f.made = a
+	a := newAnswer(f, t.image)
+	a.labels, f.made = labels, a
 	if err := p.task.(*pixelAnswers).count(a); err != nil {
 		return err
 	}

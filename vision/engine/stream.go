@@ -16,9 +16,15 @@ type frame struct {
 	index int    // in the order of the source
 	file  string // where it comes from
 	name  string // what its files are called
-	at    int    // number in a video, from 0; -1 for a picture file
+	// ready says that image holds the pixels; else they are read from file.
+	ready bool
 	image *vision.Image
-	out   []float32 // the network's first output for it
+	// clip is the video that this is frame number at of, from 0, shown after so
+	// many seconds; nil for a picture.
+	clip    *clip
+	at      int
+	seconds float64
+	out     []float32 // the network's first output for it
 	// prototypes is the second output, of networks that make masks.
 	prototypes []float32
 	// mirrored is that for the mirrored picture, where the stream asks for it.
@@ -91,7 +97,7 @@ func (s *stream) run(ctx context.Context) error {
 			}
 			for c.n = 0; c.n < s.batch; c.n++ {
 				f := &c.frames[c.n]
-				*f = frame{index: index, at: -1, image: f.image, out: f.out[:0], prototypes: f.prototypes[:0], mirrored: f.mirrored[:0]}
+				*f = frame{index: index, image: f.image, out: f.out[:0], prototypes: f.prototypes[:0], mirrored: f.mirrored[:0]}
 				ok, err := s.next(f)
 				if err != nil {
 					stop(err)
@@ -174,7 +180,7 @@ func spread(n, workers int, f func(k, i int)) {
 func (c *convoy) read(readers []*reader, size int) {
 	spread(c.n, len(readers), func(k, i int) {
 		f, r := &c.frames[i], readers[k]
-		if f.at < 0 && f.err == nil {
+		if !f.ready && f.err == nil {
 			f.err = r.decoder.DecodeFile(f.image, f.file)
 		}
 		if f.err == nil {
