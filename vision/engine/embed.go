@@ -37,8 +37,9 @@ type EmbeddedPreprocess struct {
 // model: resize, crop or padding, channel order, range, mean and deviation.
 // Only operators of the standard's default domain at the file's own opset are
 // used, and no control flow. The result is that of package transform, to the
-// byte before the mean is taken off.
-func (n *Network) embedPreprocess(e *onnx.Editor, pre vision.Preprocess) (*EmbeddedPreprocess, error) {
+// byte before the mean is taken off. old is the picture input as the file
+// declares it.
+func (n *Network) embedPreprocess(e *onnx.Editor, old ir.Value, pre vision.Preprocess) (*EmbeddedPreprocess, error) {
 	wrap := func(err error) error { return fmt.Errorf("embed the preprocessing in %s: %w", n.Model.Path, err) }
 	if err := pre.Validate(); err != nil {
 		return nil, wrap(err)
@@ -51,12 +52,12 @@ func (n *Network) embedPreprocess(e *onnx.Editor, pre vision.Preprocess) (*Embed
 		return nil, wrap(fmt.Errorf("its opset is %d, in which arithmetic does not broadcast: opset %d or later is needed; convert it with onnx.version_converter", opset, embedOpset))
 	}
 	pic := n.Picture
-	for i, side := range []int{pic.Height, pic.Width} {
+	sides := old.Type.Dims[n.heightAxis():][:2]
+	for i, side := range sides {
 		if side > 0 && side != pre.Size[i] {
-			return nil, wrap(fmt.Errorf("the file takes pictures of %d×%d, the preprocessing makes %d×%d", pic.Height, pic.Width, pre.Size[0], pre.Size[1]))
+			return nil, wrap(fmt.Errorf("the file takes pictures of %d×%d, the preprocessing makes %d×%d", sides[0], sides[1], pre.Size[0], pre.Size[1]))
 		}
 	}
-	old := n.pictureValue()
 	name := "image"
 	for i := 2; e.HasValue(name); i++ {
 		name = fmt.Sprintf("image_%d", i)

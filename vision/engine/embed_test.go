@@ -63,7 +63,7 @@ func (c embedCase) write(t testing.TB) (string, *EmbeddedPreprocess, error) {
 		t.Fatal(err)
 	}
 	n := &Network{Model: m, Picture: pic}
-	p, err := n.embedPreprocess(e, c.pre)
+	p, err := n.embedPreprocess(e, n.pictureValue(), c.pre)
 	if err != nil {
 		return "", nil, err
 	}
@@ -332,7 +332,7 @@ func TestEmbedRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := &Network{Model: m, Picture: onnx.Picture{Name: "x", Channels: 3, Height: 8, Width: 8}}
-	if _, err := n.embedPreprocess(e, good.pre); err == nil || !strings.Contains(err.Error(), "8×8, the preprocessing makes 29×41") {
+	if _, err := n.embedPreprocess(e, n.pictureValue(), good.pre); err == nil || !strings.Contains(err.Error(), "8×8, the preprocessing makes 29×41") {
 		t.Errorf("another size: %v", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/vislora/vislora/internal/onnx"
+	"github.com/vislora/vislora/internal/onnx/ir"
 	"github.com/vislora/vislora/vision"
 )
 
@@ -189,9 +190,9 @@ func (l *Loaded) writeONNX(c ExportConfig, o outputs) (*Merged, *EmbeddedPreproc
 		return m, has, err
 	}
 	var made *EmbeddedPreprocess
-	m, err := l.writeMerged(c.Out, meta, o, func(e *onnx.Editor) error {
+	m, err := l.writeMerged(c.Out, meta, o, func(e *onnx.Editor, picture ir.Value) error {
 		var err error
-		if made, err = l.embedPreprocess(e, l.Pre); err != nil {
+		if made, err = l.embedPreprocess(e, picture, l.Pre); err != nil {
 			return err
 		}
 		b, err := json.Marshal(made)

@@ -37,6 +37,9 @@ func (n *Network) merge(e *onnx.Editor, o outputs) (*merger, error) {
 	for _, as := range n.saved {
 		m.trained[as.tensor] = n.Net.Param(as.tensor).Data()
 	}
+	if err := m.resize(); err != nil {
+		return nil, err
+	}
 	changed := map[string][]float32{}
 	if n.Plan != nil {
 		n.collect()
@@ -332,9 +335,9 @@ func (n *Network) WriteMerged(path string, metadata map[string]any) (*Merged, er
 	return n.writeMerged(path, metadata, outputs{})
 }
 
-// writeMerged is [Network.WriteMerged] that with t chooses boxes inside the file,
-// and lets edits change it further.
-func (n *Network) writeMerged(path string, metadata map[string]any, o outputs, edits ...func(*onnx.Editor) error) (*Merged, error) {
+// writeMerged is [Network.WriteMerged] with other outputs, and lets edits change
+// the file further; they are told its picture input.
+func (n *Network) writeMerged(path string, metadata map[string]any, o outputs, edits ...func(*onnx.Editor, ir.Value) error) (*Merged, error) {
 	e, err := onnx.Edit(n.Model)
 	if err != nil {
 		return nil, err
@@ -343,11 +346,14 @@ func (n *Network) writeMerged(path string, metadata map[string]any, o outputs, e
 	if err != nil {
 		return nil, err
 	}
-	if err := n.resizeInput(e, m.sized); err != nil {
-		return nil, err
+	picture := n.exportedPicture(m.sized)
+	if !slices.Equal(picture.Type.Dims, n.pictureValue().Type.Dims) {
+		if err := e.ReshapeInput(picture); err != nil {
+			return nil, err
+		}
 	}
 	for _, edit := range edits {
-		if err := edit(e); err != nil {
+		if err := edit(e, picture); err != nil {
 			return nil, err
 		}
 	}
@@ -366,34 +372,4 @@ func (n *Network) writeMerged(path string, metadata map[string]any, o outputs, e
 		return nil, errors.New("export: no file name given: use --out FILE")
 	}
 	return m.report, e.Write(path)
-}
-
-// resizeInput makes the file's fixed input the size that the network was planned
-// for, an open one too where fix says that nodes were written for that size. A
-// transformer's position embedding was interpolated in memory only, so there the
-// file cannot follow.
-func (n *Network) resizeInput(e *onnx.Editor, fix bool) error {
-	p := n.Picture
-	open := p.Height == 0 || p.Width == 0
-	same := (p.Height == 0 || p.Height == n.Height) && (p.Width == 0 || p.Width == n.Width)
-	if same && !(open && fix) {
-		return nil
-	}
-	if !same && n.Annotation.Family != "cnn" {
-		return fmt.Errorf("export %s: it was adapted at %d×%d pixels, and the file is made for %d×%d: export the backbone at that size first, or train without --imgsz",
-			n.Model.Path, n.Height, n.Width, p.Height, p.Width)
-	}
-	for _, in := range n.Model.Graph.Inputs {
-		if in.Name == p.Name {
-			t := in.Type
-			t.Dims = slices.Clone(t.Dims)
-			h := 2
-			if p.ChannelsLast {
-				h = 1
-			}
-			t.Dims[h], t.Dims[h+1] = n.Height, n.Width
-			return e.ReshapeInput(ir.Value{Name: p.Name, Type: t})
-		}
-	}
-	return nil
 }

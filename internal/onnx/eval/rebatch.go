@@ -56,14 +56,28 @@ func (inf *inferrer) rebatch(n *ir.Node, args []arg) error {
 	if slices.Equal(want, written) {
 		return nil
 	}
-	v := make([]int64, len(want))
-	for i, d := range want {
+	inf.rewriteShape(n, args, list, want)
+	return nil
+}
+
+// rewriteShape gives a node another list of lengths, of the file's type.
+func (inf *inferrer) rewriteShape(n *ir.Node, args []arg, list int, lengths []int) {
+	v := make([]int64, len(lengths))
+	for i, d := range lengths {
 		v[i] = int64(d)
 	}
-	n.Inputs[list] = inf.newTensor(n, "shape", ir.FromInt64s("", v, len(v)))
-	args[list].t = inf.g.Tensors[n.Inputs[list]]
-	args[list].typ = args[list].t.Type()
-	return nil
+	t := newTensor(args[list].t.DType, []int{len(v)})
+	setInts(t, v)
+	inf.rewrite(n, args, list, "shape", t)
+}
+
+// rewrite puts a new constant in the place of one that a node reads, and notes
+// it for those who write the file.
+func (inf *inferrer) rewrite(n *ir.Node, args []arg, input int, suffix string, t *ir.Tensor) {
+	n.Inputs[input] = inf.newTensor(n, suffix, t)
+	args[input].t = inf.g.Tensors[n.Inputs[input]]
+	args[input].typ = args[input].t.Type()
+	inf.g.Rewritten = append(inf.g.Rewritten, ir.Rewrite{Node: n.Outputs[0], Input: input, Tensor: args[input].t})
 }
 
 // batchWithin finds the output dimension that holds the batch where axis is not
@@ -102,6 +116,16 @@ func (inf *inferrer) fileBatch() int {
 		}
 	}
 	return 0
+}
+
+// batchStays reports whether the batch is the file's, or one that it leaves open.
+func (inf *inferrer) batchStays() bool {
+	for _, in := range inf.g.Inputs {
+		if d := in.Type.Dims; len(d) > 0 {
+			return d[0] == inf.fileBatch()
+		}
+	}
+	return true
 }
 
 // changedAxis is the only axis in which two shapes differ, −1 if there is none

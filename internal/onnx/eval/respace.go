@@ -46,6 +46,9 @@ func hardCoded(err error) error {
 func (inf *inferrer) respace(n *ir.Node, args []arg) error {
 	switch n.Op {
 	case "Concat":
+		if inf.batchStays() {
+			return nil
+		}
 		return inf.rebatchConcat(n, args)
 	case "Add":
 		inf.respacePositions(n, args)
@@ -109,13 +112,7 @@ func (inf *inferrer) respace(n *ir.Node, args []arg) error {
 	if slices.Equal(want, written) {
 		return nil
 	}
-	v := make([]int64, len(want))
-	for i, d := range want {
-		v[i] = int64(d)
-	}
-	n.Inputs[list] = inf.newTensor(n, "shape", ir.FromInt64s("", v, len(v)))
-	args[list].t = inf.g.Tensors[n.Inputs[list]]
-	args[list].typ = args[list].t.Type()
+	inf.rewriteShape(n, args, list, want)
 	return nil
 }
 
@@ -212,15 +209,13 @@ func (inf *inferrer) respacePositions(n *ir.Node, args []arg) {
 		if !ok {
 			continue
 		}
-		v := make([]float32, a.t.Len())
-		for i := range v {
-			v[i] = float32(a.t.Float(i))
-		}
 		dims := slices.Clone(d)
 		dims[len(d)-2] = tokens
-		n.Inputs[k] = inf.newTensor(n, "positions", ir.FromFloat32s("", resamplePositions(v, d[len(d)-1], prefix, from, to), dims...))
-		args[k].t = inf.g.Tensors[n.Inputs[k]]
-		args[k].typ = args[k].t.Type()
+		resampled := newTensor(a.t.DType, dims)
+		for i, v := range resamplePositions(a.t.Float32s(), d[len(d)-1], prefix, from, to) {
+			setFloat(resampled, i, float64(v))
+		}
+		inf.rewrite(n, args, k, "positions", resampled)
 	}
 }
 

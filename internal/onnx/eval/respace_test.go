@@ -1,6 +1,7 @@
 package eval_test
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -100,6 +101,36 @@ func TestOtherSize(t *testing.T) {
 	// The file itself stays as it was.
 	if pos := m.Graph.Tensors["pos"]; !slices.Equal(pos.Dims, []int{1, 17, 4}) || !slices.Equal(pos.Float32s(), ramp(68)) {
 		t.Error("planning changed the file's position embedding")
+	}
+}
+
+// TestRewritten lists what changed for another size, of the file's types, and
+// nothing for the file's own.
+func TestRewritten(t *testing.T) {
+	b := smallViT().Node("Cast", ir.Attrs{"to": int64(ir.Float16)}, []string{"pos"}, []string{"half"}).
+		Node("Add", nil, []string{"embedded", "half"}, []string{"twice"}).Output("split", ir.Float, 1, 17, 2, 2).Output("twice", ir.Float, 1, 17, 4)
+	m, err := onnx.Parse(b.Bytes(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{8, 12} {
+		g, err := m.Plan(onnx.PlanOptions{Height: size, Width: size})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]ir.DType{}
+		for _, r := range g.Rewritten {
+			if got[r.Node] = r.Tensor.DType; r.Input != 1 {
+				t.Errorf("%s: input %d", r.Node, r.Input)
+			}
+		}
+		want := map[string]ir.DType{}
+		if size != 8 {
+			want = map[string]ir.DType{"rows": ir.Int64, "embedded": ir.Float, "split": ir.Int64, "twice": ir.Float16}
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("at %d×%d pixels %v is rewritten, want %v", size, size, got, want)
+		}
 	}
 }
 

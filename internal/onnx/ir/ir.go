@@ -167,6 +167,18 @@ type Graph struct {
 	Tensors map[string]*Tensor
 	// Types holds what is known of every value, tensors included.
 	Types map[string]Type
+	// Rewritten lists, in a planned graph, the constants of the file that had to
+	// change for its shapes, in the order of the nodes.
+	Rewritten []Rewrite
+}
+
+// Rewrite is a constant that a node of the file reads and that planning put
+// another one in the place of: the file wrote down a batch or a size of the
+// picture that is not the plan's.
+type Rewrite struct {
+	Node   string // the node's first output
+	Input  int
+	Tensor *Tensor
 }
 
 // Producer maps every value to the node that makes it.
