@@ -43,8 +43,8 @@ type Sample struct {
 
 // Skipped is a file that was left out, and why.
 type Skipped struct {
-	Name   string
-	Reason string
+	Name   string `json:"name"`
+	Reason string `json:"reason"`
 }
 
 // Dataset is what was found in a folder or list.
@@ -57,12 +57,23 @@ type Dataset struct {
 	// CategoryIDs are the numbers that the annotation files give the classes,
 	// where they do; −1 is a class that they lack. COCO's ids have gaps.
 	CategoryIDs []int64
+	// ImageIDs says that the samples have the ids of an annotation file.
+	ImageIDs bool
 	// Samples are sorted by split and name.
 	Samples []Sample
 	// Skipped are the files that cannot be used. Warnings are for people; each
 	// is one line and tells what to do.
 	Skipped  []Skipped
 	Warnings []string
+	// Problems are those of the annotations that were read: of each kind the
+	// first few, or all with Options.EveryProblem.
+	Problems []Problem
+}
+
+// Report enters problems, with a warning for each kind.
+func (d *Dataset) Report(p *Problems) {
+	d.Warnings = append(d.Warnings, p.Warnings()...)
+	d.Problems = append(d.Problems, p.List()...)
 }
 
 // Warn adds a warning.

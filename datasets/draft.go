@@ -36,6 +36,24 @@ type DraftImage struct {
 	Objects  []vision.Object
 }
 
+// Place is where an object is; without one, its image.
+func (d *Draft) Place(im *DraftImage, o *vision.Object) Problem {
+	p := Problem{Source: im.Source, File: im.Name, Place: im.Source + ": " + im.Name}
+	if d.Set.ImageIDs {
+		p.Image = new(im.ID)
+	}
+	if o != nil {
+		p.Annotations, p.Place = []int64{o.ID}, d.Where(im, o)
+	}
+	return p
+}
+
+// The kinds of problems with the sizes of images.
+var (
+	kindSize   = Kind{"image-size-impossible", ActionKept, "impossible sizes of images, those of the files were used"}
+	kindScaled = Kind{"image-size-differs", ActionKept, "images with another size than annotated, the annotations were scaled"}
+)
+
 // Finish reads every image file, brings the objects into its pixels, divides
 // the samples and warns of what looks wrong. Images and objects that cannot be
 // used are left out, counted and named.
@@ -80,7 +98,7 @@ func (d *Draft) Finish() (*Dataset, error) {
 		s := set.Skipped[0]
 		return nil, fmt.Errorf("read data %s: none of the %d images can be used: %s: %s", set.Root, len(set.Skipped), s.Name, s.Reason)
 	}
-	set.Warnings = append(set.Warnings, d.Problems.Warnings()...)
+	set.Report(&d.Problems)
 	set.WarnOfSkipped(all)
 	if err := set.Divide(hashes, d.Options); err != nil {
 		return nil, err
@@ -142,8 +160,10 @@ func (d *Draft) scale(im *DraftImage, w, h float64) (sx, sy float64, err error) 
 	case im.W == 0 && im.H == 0, im.W == w && im.H == h:
 		return 1, 1, nil
 	case !plausible(im.W) || !plausible(im.H):
-		d.Problems.Add("impossible sizes of images, those of the files were used", func() string {
-			return fmt.Sprintf("%s: %s: %v×%v", im.Source, im.Name, im.W, im.H)
+		d.Problems.Add(kindSize, func() Problem {
+			p := d.Place(im, nil)
+			p.What = fmt.Sprintf("%v×%v", im.W, im.H)
+			return p
 		})
 		return 1, 1, nil
 	}
@@ -151,8 +171,10 @@ func (d *Draft) scale(im *DraftImage, w, h float64) (sx, sy float64, err error) 
 	if e := math.Abs(im.W*h-im.H*w) / math.Max(im.W, im.H); e > 1 {
 		return 0, 0, fmt.Errorf("the file has %v×%v pixels, its annotations are for %v×%v: turn or replace the image", w, h, im.W, im.H)
 	}
-	d.Problems.Add("images with another size than annotated, the annotations were scaled", func() string {
-		return fmt.Sprintf("%s: %s: %v×%v, annotated for %v×%v", im.Source, im.Name, w, h, im.W, im.H)
+	d.Problems.Add(kindScaled, func() Problem {
+		p := d.Place(im, nil)
+		p.What = fmt.Sprintf("%v×%v, annotated for %v×%v", w, h, im.W, im.H)
+		return p
 	})
 	return w / im.W, h / im.H, nil
 }

@@ -16,19 +16,35 @@ const (
 	farthest = 1e7
 )
 
+// The kinds of problems with objects.
+var (
+	kindImpossible = Kind{"box-impossible", ActionSkipped, "boxes left out, not possible"}
+	kindEmpty      = Kind{"box-empty", ActionSkipped, "boxes left out, without width or height"}
+	kindOutside    = Kind{"box-outside-image", ActionSkipped, "boxes left out, outside their image"}
+	kindClipped    = Kind{"box-clipped", ActionClipped, "boxes cut at the border of their image"}
+	kindMaskSize   = Kind{"mask-size", ActionSkipped, "masks left out, of another size"}
+	kindMaskRuns   = Kind{"mask-runs", ActionSkipped, "masks left out, runs that do not fill the image"}
+	kindPolygon    = Kind{"polygon-points", ActionSkipped, "polygons left out, fewer than 3 points or half a point"}
+	kindPolygonFar = Kind{"polygon-impossible", ActionSkipped, "polygons left out, not possible"}
+)
+
 // objects brings those of an image into the pixels of its file and leaves out
 // what is no object.
 func (d *Draft) objects(im *DraftImage, w, h int, sx, sy float64) []vision.Object {
 	var out []vision.Object
 	for i := range im.Objects {
 		o := im.Objects[i]
-		add := func(kind, format string, a ...any) {
-			d.Problems.Add(kind, func() string { return d.Where(im, &o) + ": " + fmt.Sprintf(format, a...) })
+		add := func(k Kind, format string, a ...any) {
+			d.Problems.Add(k, func() Problem {
+				p := d.Place(im, &o)
+				p.What = fmt.Sprintf(format, a...)
+				return p
+			})
 		}
 		b := o.Box
 		if !near(b.X1) || !near(b.Y1) || !near(b.X2) || !near(b.Y2) {
 			p := b.XYWH()
-			add("boxes left out, not possible", "%v, %v, %v×%v is no box", p[0], p[1], p[2], p[3])
+			add(kindImpossible, "%v, %v, %v×%v is no box", p[0], p[1], p[2], p[3])
 			continue
 		}
 		b = vision.Box{X1: b.X1 * sx, Y1: b.Y1 * sy, X2: b.X2 * sx, Y2: b.Y2 * sy}
@@ -40,27 +56,27 @@ func (d *Draft) objects(im *DraftImage, w, h int, sx, sy float64) []vision.Objec
 			if v > 0 {
 				text = fmt.Sprintf("is below %v pixels", thinnest)
 			}
-			add("boxes left out, without width or height", "%s %.4g %s", side, v, text)
+			add(kindEmpty, "%s %.4g %s", side, v, text)
 			continue
 		}
 		cut := b.Clip(float64(w), float64(h))
 		if cut.X2-cut.X1 < thinnest || cut.Y2-cut.Y1 < thinnest {
-			add("boxes left out, outside their image", "%s is outside the image of %d×%d", corners(b), w, h)
+			add(kindOutside, "%s is outside the image of %d×%d", corners(b), w, h)
 			continue
 		}
 		if b.X1 < -overhang || b.Y1 < -overhang || b.X2 > float64(w)+overhang || b.Y2 > float64(h)+overhang {
-			add("boxes cut at the border of their image", "%s stands out of %d×%d", corners(b), w, h)
+			add(kindClipped, "%s stands out of %d×%d", corners(b), w, h)
 		}
 		o.Box = cut
 		o.Polygons = polygons(o.Polygons, sx, sy, add)
 		if m := o.RLE; m != nil {
 			switch {
 			case m.W != w || m.H != h:
-				add("masks left out, of another size", "the mask is %d×%d, the image %d×%d", m.W, m.H, w, h)
+				add(kindMaskSize, "the mask is %d×%d, the image %d×%d", m.W, m.H, w, h)
 				o.RLE = nil
 			default:
 				if sum := total(m); sum != uint64(w)*uint64(h) {
-					add("masks left out, runs that do not fill the image", "the runs have %d pixels, the image %d", sum, w*h)
+					add(kindMaskRuns, "the runs have %d pixels, the image %d", sum, w*h)
 					o.RLE = nil
 				}
 			}
@@ -80,17 +96,17 @@ func corners(b vision.Box) string {
 }
 
 // polygons scales those that are some, and drops the others.
-func polygons(list [][]float64, sx, sy float64, add func(kind, format string, a ...any)) [][]float64 {
+func polygons(list [][]float64, sx, sy float64, add func(k Kind, format string, a ...any)) [][]float64 {
 	var out [][]float64
 next:
 	for _, p := range list {
 		if len(p) < 6 || len(p)%2 != 0 {
-			add("polygons left out, fewer than 3 points or half a point", "polygon of %d numbers", len(p))
+			add(kindPolygon, "polygon of %d numbers", len(p))
 			continue
 		}
 		for i, v := range p {
 			if !near(v) {
-				add("polygons left out, not possible", "%v is no coordinate", v)
+				add(kindPolygonFar, "%v is no coordinate", v)
 				continue next
 			}
 			if i%2 == 0 {

@@ -16,6 +16,9 @@ type Options struct {
 	Classes []string
 	// Workers read the files; 0 is one per processor.
 	Workers int
+	// EveryProblem lists all problems of the annotations, not only those that the
+	// warnings name.
+	EveryProblem bool
 }
 
 // Check fills in the defaults; root is named in the errors.

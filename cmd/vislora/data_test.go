@@ -48,7 +48,14 @@ type checked struct {
 		Rare    map[string]float64 `json:"rare_classes"`
 	}
 	Warnings []string
-	Doubts   []struct {
+	Problems []struct {
+		Kind, Action, File, What string
+		Source                   string  `json:"annotation_file"`
+		Image                    *int64  `json:"image_id"`
+		IDs                      []int64 `json:"annotation_ids"`
+	}
+	Counts map[string]int `json:"problem_counts"`
+	Doubts []struct {
 		Kind, File, Split string
 		Image             int64 `json:"image_id"`
 		Objects           []int64
@@ -236,6 +243,56 @@ func TestCheckBrokenBoxes(t *testing.T) {
 	c := check(t, data)
 	if len(c.Skipped) != 3 || c.Boxes.Objects["train"][0] != 1 || c.Boxes.Objects["train"][1] != 1 {
 		t.Errorf("skipped %+v, objects %+v", c.Skipped, c.Boxes.Objects)
+	}
+	var got []string
+	for _, p := range c.Problems {
+		id := "-"
+		if p.Image != nil {
+			id = fmt.Sprint(*p.Image)
+		}
+		if got = append(got, fmt.Sprintf("%s %s %s %s %v", p.Kind, p.Action, p.File, id, p.IDs)); p.What == "" {
+			t.Errorf("%+v does not say what it is", p)
+		}
+	}
+	want := []string{
+		"annotation-without-box skipped  1 [8]", "annotation-without-box skipped  1 [9]",
+		"annotation-of-unknown-image skipped  99 [2]", "annotation-of-unknown-category skipped train/a.png 1 [3]",
+		"box-impossible skipped train/a.png 1 [4]", "box-empty skipped train/a.png 1 [5]", "box-impossible skipped train/a.png 1 [6]",
+		"box-outside-image skipped train/a.png 1 [7]", "box-clipped clipped train/a.png 1 [10]",
+		"file-unusable skipped gone.png - []", "file-unusable skipped train/cut.png - []", "file-unusable skipped train/pixels.png - []",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("problems\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if c.Counts["box-impossible"] != 2 || c.Counts["file-unusable"] != 3 || len(c.Counts) != 8 {
+		t.Errorf("counts %v", c.Counts)
+	}
+}
+
+// TestCheckListsAll: words name the first few of a kind, JSON has every one, also
+// of an image whose id is 0.
+func TestCheckListsAll(t *testing.T) {
+	root := t.TempDir()
+	write(t, filepath.Join(root, "a.png"), encoded(t, picture(0, 1), ".png"))
+	var list []string
+	for i := range 12 {
+		list = append(list, fmt.Sprintf(`{"id": %d, "image_id": 0, "category_id": 9, "bbox": [%d, 2, 70, 30]}`, i, i))
+	}
+	write(t, filepath.Join(root, "train.json"), []byte(`{"images": [{"id": 0, "file_name": "a.png"}], "annotations": [`+strings.Join(list, ",")+`], "categories": [{"id": 9, "name": "cat"}]}`))
+	vislora(t, "data", "check", root).says(t, 0, "boxes cut at the border of their image: 12: ", "train.json: image 0: box 4", "and 7 more", "problems in all")
+	c := check(t, root)
+	n := 0
+	for _, p := range c.Problems {
+		if p.Kind != "box-clipped" {
+			continue
+		}
+		if p.Image == nil || *p.Image != 0 || p.Source != "train.json" || p.File != "a.png" || len(p.IDs) != 1 || p.IDs[0] != int64(n) {
+			t.Errorf("%+v", p)
+		}
+		n++
+	}
+	if n != 12 || c.Counts["box-clipped"] != 12 || c.Counts["duplicate"] == 0 {
+		t.Errorf("%d are listed, counts %v", n, c.Counts)
 	}
 }
 

@@ -46,31 +46,35 @@ func (a *assembly) add(s source, f *file, where func(name string) (string, error
 	for i := range f.annotations {
 		n := &f.annotations[i]
 		o := &n.object
-		note := func(kind, format string, v ...any) {
-			p.Add(kind, func() string {
-				return fmt.Sprintf("%s: image %d: box %d", s.name, n.image, o.ID) + fmt.Sprintf(format, v...)
+		image, ok := at[n.image]
+		note := func(k datasets.Kind, what string) {
+			p.Add(k, func() datasets.Problem {
+				q := datasets.Problem{Source: s.name, Image: new(n.image), Annotations: []int64{o.ID}, What: what, Place: fmt.Sprintf("%s: image %d: box %d", s.name, n.image, o.ID)}
+				if ok && image >= 0 {
+					q.File = a.draft.Images[image].Name
+				}
+				return q
 			})
 		}
-		image, ok := at[n.image]
 		if !ok {
-			note("annotations left out, their image is not in the list of images", "")
+			note(kindOtherImage, "")
 			continue
 		}
-		class, ok := of[n.category]
-		if !ok {
-			note("annotations left out, their category is not in the list of categories", ": category %d", n.category)
+		class, known := of[n.category]
+		if !known {
+			note(kindOtherClass, fmt.Sprintf("category %d", n.category))
 			continue
 		}
 		if was := first[o.ID]; was == nil {
 			first[o.ID] = n
 		} else if was.image == n.image && was.category == n.category && was.object.Box == o.Box {
-			note("annotations left out, they are there twice", "")
+			note(kindTwice, "")
 			continue
 		} else {
-			note("annotations with the id of another one, both are kept", "")
+			note(kindSameID, "")
 		}
 		if n.flaw != "" {
-			note("masks left out, not readable", ": %s", n.flaw)
+			note(kindMask, n.flaw)
 		}
 		if image < 0 {
 			continue // its file was skipped
@@ -89,8 +93,8 @@ func (a *assembly) images(s source, list []image, where func(name string) (strin
 	byPath := make(map[string]int, len(list))
 	for _, im := range list {
 		if was, ok := names[im.id]; ok {
-			d.Problems.Add("images with the id of another one, left out", func() string {
-				return fmt.Sprintf("%s: image %d is %s and %s", s.name, im.id, was, im.name)
+			d.Problems.Add(kindImageTwice, func() datasets.Problem {
+				return datasets.Problem{Source: s.name, File: im.name, Image: new(im.id), Place: s.name, What: fmt.Sprintf("image %d is %s and %s", im.id, was, im.name)}
 			})
 			continue
 		}
@@ -103,8 +107,8 @@ func (a *assembly) images(s source, list []image, where func(name string) (strin
 		}
 		if first, ok := byPath[path]; ok {
 			at[im.id] = first
-			d.Problems.Add("files listed twice, taken as one image", func() string {
-				return fmt.Sprintf("%s: images %d and %d are %s", s.name, d.Images[first].ID, im.id, im.name)
+			d.Problems.Add(kindFileTwice, func() datasets.Problem {
+				return datasets.Problem{Source: s.name, File: im.name, Image: new(im.id), Place: s.name, What: fmt.Sprintf("images %d and %d are %s", d.Images[first].ID, im.id, im.name)}
 			})
 			continue
 		}

@@ -28,13 +28,13 @@ func (c *classes) add(file string, list []category) map[int64]int {
 	for _, k := range list {
 		if k.name == "" {
 			k.name = strconv.FormatInt(k.id, 10)
-			c.problems.Add("categories without a name, called by their number", func() string {
-				return fmt.Sprintf("%s: category %d", file, k.id)
+			c.problems.Add(kindUnnamed, func() datasets.Problem {
+				return datasets.Problem{Source: file, Place: file, What: fmt.Sprintf("category %d", k.id)}
 			})
 		}
 		if was, ok := of[k.id]; ok {
-			c.problems.Add("categories twice, the first counts", func() string {
-				return fmt.Sprintf("%s: category %d is %s and %s", file, k.id, c.names[was], k.name)
+			c.problems.Add(kindIDTwice, func() datasets.Problem {
+				return datasets.Problem{Source: file, Place: file, What: fmt.Sprintf("category %d is %s and %s", k.id, c.names[was], k.name)}
 			})
 			continue
 		}
@@ -45,8 +45,8 @@ func (c *classes) add(file string, list []category) map[int64]int {
 			c.byName[k.name] = at
 			c.names, c.ids = append(c.names, k.name), append(c.ids, k.id)
 		case c.ids[at] != k.id:
-			c.problems.Add("classes with two category ids, taken as one by their name", func() string {
-				return fmt.Sprintf("%s: %s is %d and %d", file, k.name, c.ids[at], k.id)
+			c.problems.Add(kindNameTwice, func() datasets.Problem {
+				return datasets.Problem{Source: file, Place: file, What: fmt.Sprintf("%s is %d and %d", k.name, c.ids[at], k.id)}
 			})
 		}
 		of[k.id] = at

@@ -45,7 +45,7 @@ func Open(path string, opt datasets.Options) (*datasets.Dataset, error) {
 	if len(sources) == 0 {
 		return nil, fmt.Errorf("read data %s: there is no COCO annotation file: put instances_train.json and instances_val.json there or in annotations/, or give the .json file itself", path)
 	}
-	set := &datasets.Dataset{Root: l.root}
+	set := &datasets.Dataset{Root: l.root, ImageIDs: true}
 	for _, f := range l.unused {
 		set.Warn("not used: %s: its name tells no split, others do", f)
 	}
@@ -55,6 +55,7 @@ func Open(path string, opt datasets.Options) (*datasets.Dataset, error) {
 	d := &datasets.Draft{Set: set, Options: opt, Where: func(im *datasets.DraftImage, o *vision.Object) string {
 		return fmt.Sprintf("%s: image %d: box %d", im.Source, im.ID, o.ID)
 	}}
+	d.Problems.All = opt.EveryProblem
 	a := &assembly{draft: d, finder: newFinder(l.root), classes: newClasses(&d.Problems)}
 	for _, s := range sources {
 		if err := a.read(s); err != nil {

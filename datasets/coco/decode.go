@@ -179,7 +179,8 @@ func (d *decoder) list(key string, read func() error) error {
 		var kind *json.UnmarshalTypeError
 		switch {
 		case errors.As(err, &kind):
-			d.bad(key+" left out, not readable", "%s[%d] is a %s", key, i, kind.Value)
+			d.bad(datasets.Kind{Name: key + "-unreadable", Action: datasets.ActionSkipped, Text: key + " left out, not readable"},
+				datasets.Problem{What: fmt.Sprintf("%s[%d] is a %s", key, i, kind.Value)})
 		case err != nil:
 			return d.fail(err)
 		}
@@ -190,8 +191,19 @@ func (d *decoder) list(key string, read func() error) error {
 	return nil
 }
 
-func (d *decoder) bad(kind, format string, a ...any) {
-	d.problems.Add(kind, func() string { return d.name + ": " + fmt.Sprintf(format, a...) })
+// bad notes a problem of the file, whose image and annotation are known by their
+// ids alone.
+func (d *decoder) bad(k datasets.Kind, at datasets.Problem) {
+	d.problems.Add(k, func() datasets.Problem {
+		at.Source, at.Place = d.name, d.name
+		if at.Image != nil {
+			at.Place += fmt.Sprintf(": image %d", *at.Image)
+		}
+		for _, id := range at.Annotations {
+			at.Place += fmt.Sprintf(": annotation %d", id)
+		}
+		return at
+	})
 }
 
 func clearAll(list ...*json.RawMessage) {
@@ -225,7 +237,7 @@ func (d *decoder) readImage() error {
 		if ok {
 			what = "file_name"
 		}
-		d.bad("images left out, without id or file name", "images[%d] (id %s): no %s", len(d.file.images), short(e.ID), what)
+		d.bad(kindImage, datasets.Problem{What: fmt.Sprintf("images[%d] (id %s): no %s", len(d.file.images), short(e.ID), what)})
 		return nil
 	}
 	d.file.images = append(d.file.images, image{id, name, side(e.Width), side(e.Height)})
@@ -251,7 +263,7 @@ func (d *decoder) readCategory() error {
 	}
 	id, ok := integer(e.ID)
 	if !ok {
-		d.bad("categories left out, without id", "category %s: id %s", short(e.Name), short(e.ID))
+		d.bad(kindCategory, datasets.Problem{What: fmt.Sprintf("category %s: id %s", short(e.Name), short(e.ID))})
 		return nil
 	}
 	d.file.categories = append(d.file.categories, category{id, text(e.Name)})
@@ -272,11 +284,11 @@ func (d *decoder) readAnnotation() error {
 	a.object.ID = id
 	var okImage, okCategory bool
 	if a.image, okImage = integer(e.Image); !okImage {
-		d.bad("annotations left out, without an image", "annotation %d: image_id %s", id, short(e.Image))
+		d.bad(kindNoImage, datasets.Problem{Annotations: []int64{id}, What: "image_id " + short(e.Image)})
 		return nil
 	}
 	if a.category, okCategory = integer(e.Category); !okCategory {
-		d.bad("annotations left out, without a category", "image %d: annotation %d: category_id %s", a.image, id, short(e.Category))
+		d.bad(kindNoCategory, datasets.Problem{Image: new(a.image), Annotations: []int64{id}, What: "category_id " + short(e.Category)})
 		return nil
 	}
 	o := &a.object
@@ -292,7 +304,7 @@ func (d *decoder) readAnnotation() error {
 	}
 	if o.Box, ok = box(e.Bbox); !ok {
 		if o.Box, ok = outline(o); !ok || len(e.Bbox) > 0 && string(e.Bbox) != "null" && string(e.Bbox) != "[]" {
-			d.bad("annotations left out, without a box", "image %d: annotation %d: bbox %s", a.image, id, short(e.Bbox))
+			d.bad(kindNoBox, datasets.Problem{Image: new(a.image), Annotations: []int64{id}, What: "bbox " + short(e.Bbox)})
 			return nil
 		}
 	}

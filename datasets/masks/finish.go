@@ -38,7 +38,7 @@ func (r *reader) finish() (*Set, error) {
 	}
 	set := r.set
 	set.Classes, set.CategoryIDs = r.table.names, r.table.ids
-	set.Warnings = append(set.Warnings, r.problems.Warnings()...)
+	set.Report(&r.problems)
 	set.WarnOfSkipped(all)
 	if err := set.Divide(hashes, r.opt); err != nil {
 		return nil, err
@@ -149,14 +149,31 @@ func (r *reader) samples(list []looked) (hashes [][32]byte, err error) {
 	return hashes, r.renumber()
 }
 
+// The kinds of problems with masks.
+var (
+	kindGrey    = datasets.Kind{Name: "mask-grey-colours", Action: datasets.ActionKept, Text: "masks of colours that are all grey, taken as values"}
+	kindTurned  = datasets.Kind{Name: "mask-turned", Action: datasets.ActionKept, Text: "images that EXIF turns, their masks were taken to be upright"}
+	kindIgnored = datasets.Kind{Name: "mask-ignored", Action: datasets.ActionKept, Text: "masks in which every pixel is ignored"}
+	kindOrder   = datasets.Kind{Name: "palette-order", Action: datasets.ActionKept, Text: "palettes in another order than the classes, taken by their colours"}
+	kindBinary  = datasets.Kind{Name: "mask-binary", Action: datasets.ActionKept, Text: "masks of 0 and 255 alone, of which 255 was taken as ignored"}
+	kindAlone   = datasets.Kind{Name: "mask-without-image", Action: datasets.ActionSkipped, Text: "masks without an image"}
+	kindBare    = datasets.Kind{Name: "object-without-outline", Action: datasets.ActionKept, Text: "objects without an outline, their boxes are ignored"}
+)
+
+// maskOf is the place of the mask of an image.
+func (r *reader) maskOf(l *looked) datasets.Problem {
+	name := datasets.Relative(r.set.Root, l.entry.mask)
+	return datasets.Problem{Source: name, File: l.name, Place: name}
+}
+
 // doubts notes what is odd about a mask that can be read.
 func (r *reader) doubts(l *looked, classes map[uint32]uint8) {
-	name := func() string { return datasets.Relative(r.set.Root, l.entry.mask) }
+	mask := func() datasets.Problem { return r.maskOf(l) }
 	if l.mask.colour && r.table.byColour == nil {
-		r.problems.Add("masks of colours that are all grey, taken as values", name)
+		r.problems.Add(kindGrey, mask)
 	}
 	if l.file.Orientation != 1 {
-		r.problems.Add("images that EXIF turns, their masks were taken to be upright", func() string { return l.name })
+		r.problems.Add(kindTurned, func() datasets.Problem { return datasets.Problem{File: l.name, Place: l.name} })
 	}
 	known, differs := false, false
 	for _, s := range l.mask.seen {
@@ -166,10 +183,10 @@ func (r *reader) doubts(l *looked, classes map[uint32]uint8) {
 		differs = differs || ok && v != c
 	}
 	if !known {
-		r.problems.Add("masks in which every pixel is ignored", name)
+		r.problems.Add(kindIgnored, mask)
 	}
 	if differs && !l.mask.colour {
-		r.problems.Add("palettes in another order than the classes, taken by their colours", name)
+		r.problems.Add(kindOrder, mask)
 	}
 }
 

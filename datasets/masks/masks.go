@@ -56,6 +56,7 @@ func Open(path string, opt datasets.Options) (*Set, error) {
 		return nil, fmt.Errorf("read data %s: there are no masks: put images/ and masks/ into train/ and val/ or side by side, or x_mask.png beside x.jpg (docs/format/masks.md)", path)
 	}
 	r := &reader{set: &datasets.Dataset{Root: root, Warnings: l.warnings}, opt: opt}
+	r.problems.All = opt.EveryProblem
 	if err := r.names(path, l); err != nil {
 		return nil, err
 	}

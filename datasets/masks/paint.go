@@ -17,16 +17,17 @@ const Background = "background"
 
 // FromObjects makes a data set whose masks are painted from the objects of d,
 // which stays as it is: class 0 is the background, the classes of d follow in
-// their order. A class of d that is called background is class 0 itself.
+// their order. A class of d that is called background is class 0 itself. Of o
+// EveryProblem alone matters.
 //
 // Larger objects are painted first, so that smaller ones stay visible. What has
 // no class is [Ignore]: crowds, and the boxes of objects without an outline as
 // far as nothing else was painted there. Labels of the samples are the
 // background and the classes of their objects, whether or not something covers
 // them.
-func FromObjects(d *datasets.Dataset) (*Set, error) {
+func FromObjects(d *datasets.Dataset, o datasets.Options) (*Set, error) {
 	out := *d
-	out.Warnings = slices.Clone(d.Warnings)
+	out.Warnings, out.Problems = slices.Clone(d.Warnings), slices.Clone(d.Problems)
 	to := make([]int, len(d.Classes))
 	out.Classes, out.CategoryIDs = []string{Background}, []int64{-1}
 	for c, n := range d.Classes {
@@ -44,7 +45,7 @@ func FromObjects(d *datasets.Dataset) (*Set, error) {
 	if len(out.Classes) > mostClasses {
 		return nil, fmt.Errorf("paint masks of %s: %d classes with the background: at most %d fit into a byte beside the ignored one", d.Root, len(out.Classes), mostClasses)
 	}
-	var bare datasets.Problems
+	bare := datasets.Problems{All: o.EveryProblem}
 	out.Samples = slices.Clone(d.Samples)
 	painted := false
 	for i := range out.Samples {
@@ -58,7 +59,9 @@ func FromObjects(d *datasets.Dataset) (*Set, error) {
 				s.Labels = append(s.Labels, o.Class)
 				painted = true
 			case !has:
-				bare.Add("objects without an outline, their boxes are ignored", func() string { return fmt.Sprintf("%s: object %d", s.Name, o.ID) })
+				bare.Add(kindBare, func() datasets.Problem {
+					return datasets.Problem{File: s.Name, Annotations: []int64{o.ID}, Place: fmt.Sprintf("%s: object %d", s.Name, o.ID)}
+				})
 			}
 		}
 		slices.Sort(s.Labels)
@@ -67,7 +70,7 @@ func FromObjects(d *datasets.Dataset) (*Set, error) {
 	if !painted {
 		return nil, fmt.Errorf("paint masks of %s: no object has an outline: boxes alone do not tell the class of a pixel", d.Root)
 	}
-	out.Warnings = append(out.Warnings, bare.Warnings()...)
+	out.Report(&bare)
 	return &Set{Dataset: &out}, nil
 }
 

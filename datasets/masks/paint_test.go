@@ -44,7 +44,7 @@ func TestPaint(t *testing.T) {
 		{Name: "a", W: 6, H: 4, Label: -1, Labels: []int{0, 1}, Objects: []vision.Object{cat, dog, crowd, bare}},
 		{Name: "b", W: 6, H: 4, Label: -1, Labels: []int{}},
 	}
-	s, err := FromObjects(d)
+	s, err := FromObjects(d, datasets.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestPaint(t *testing.T) {
 
 	// A class that is called background is class 0.
 	d.Classes = []string{"cat", "Background"}
-	if s, err = FromObjects(d); err != nil || !slices.Equal(s.Classes, []string{"background", "cat"}) || !slices.Equal(s.CategoryIDs, []int64{18, 17}) {
+	if s, err = FromObjects(d, datasets.Options{}); err != nil || !slices.Equal(s.Classes, []string{"background", "cat"}) || !slices.Equal(s.CategoryIDs, []int64{18, 17}) {
 		t.Fatal(err, s)
 	}
 	if got, err = s.ReadMask(s.Samples[0]); err != nil || got[0] != 1 || got[2] != 0 {
@@ -89,11 +89,11 @@ func TestPaint(t *testing.T) {
 	}
 
 	d.Samples = d.Samples[1:]
-	if _, err := FromObjects(d); err == nil || !strings.Contains(err.Error(), "no object has an outline") {
+	if _, err := FromObjects(d, datasets.Options{}); err == nil || !strings.Contains(err.Error(), "no object has an outline") {
 		t.Error(err)
 	}
 	d.Classes = make([]string, 255)
-	if _, err := FromObjects(d); err == nil || !strings.Contains(err.Error(), "256 classes") {
+	if _, err := FromObjects(d, datasets.Options{}); err == nil || !strings.Contains(err.Error(), "256 classes") {
 		t.Error(err)
 	}
 	broken := datasets.Sample{Path: "x.jpg", W: 6, H: 4, Objects: []vision.Object{{ID: 9, RLE: &vision.RLE{H: 4, W: 6, Counts: []uint32{1}}}}}
@@ -205,7 +205,7 @@ func TestRealPaintedMasks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	painted, err := FromObjects(objects)
+	painted, err := FromObjects(objects, datasets.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

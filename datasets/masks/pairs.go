@@ -158,7 +158,9 @@ func (r *reader) pair(p part) error {
 		r.entries = append(r.entries, e)
 	}
 	for _, m := range pairs.alone {
-		r.problems.Add("masks without an image", func() string { return name(p.masks, m) })
+		r.problems.Add(kindAlone, func() datasets.Problem {
+			return datasets.Problem{Source: name(p.masks, m), Place: name(p.masks, m)}
+		})
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func (r *reader) settle(list []looked) error {
 	}
 	for _, l := range list {
 		if !l.mask.colour && !t.explicit && isSpread(keys(l.mask)) {
-			r.problems.Add("masks of 0 and 255 alone, of which 255 was taken as ignored", func() string { return datasets.Relative(r.set.Root, l.entry.mask) })
+			r.problems.Add(kindBinary, func() datasets.Problem { return r.maskOf(&l) })
 		}
 	}
 	return nil

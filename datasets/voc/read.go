@@ -17,6 +17,13 @@ import (
 	"github.com/vislora/vislora/vision"
 )
 
+// The kinds of problems with annotation files.
+var (
+	kindNoSet        = datasets.Kind{Name: "annotation-in-no-set", Action: datasets.ActionSkipped, Text: "annotations not used, they are in no image set"}
+	kindNoAnnotation = datasets.Kind{Name: "set-line-without-annotation", Action: datasets.ActionSkipped, Text: "lines of image sets without an annotation, left out"}
+	kindObject       = datasets.Kind{Name: "object-unreadable", Action: datasets.ActionSkipped, Text: "objects left out"}
+)
+
 func isXML(name string) bool {
 	return strings.EqualFold(filepath.Ext(name), ".xml") && !datasets.IsHidden(name)
 }
@@ -53,7 +60,9 @@ func (r *reader) part(p part) error {
 		in := []string{p.split}
 		if sets != nil {
 			if in = sets[stem]; len(in) == 0 {
-				r.draft.Problems.Add("annotations not used, they are in no image set", func() string { return r.name(path) })
+				r.draft.Problems.Add(kindNoSet, func() datasets.Problem {
+					return datasets.Problem{Source: r.name(path), Place: r.name(path)}
+				})
 				continue
 			}
 		}
@@ -73,13 +82,16 @@ func (r *reader) part(p part) error {
 		for _, split := range in {
 			r.draft.Images = append(r.draft.Images, datasets.DraftImage{
 				Path: image, Name: r.name(image), Split: split, Source: r.name(path),
-				W: side(a.Width), H: side(a.Height), Objects: r.objects(a, r.name(path)),
+				W: side(a.Width), H: side(a.Height), Objects: r.objects(a, r.name(path), r.name(image)),
 			})
 		}
 	}
 	for _, stem := range slices.Sorted(maps.Keys(sets)) {
 		if !have[stem] {
-			r.draft.Problems.Add("lines of image sets without an annotation, left out", func() string { return sets[stem][0] + ".txt: " + stem })
+			r.draft.Problems.Add(kindNoAnnotation, func() datasets.Problem {
+				set := sets[stem][0] + ".txt"
+				return datasets.Problem{Source: set, Place: set + ": " + stem}
+			})
 		}
 	}
 	return nil
@@ -186,11 +198,13 @@ func side(s string) float64 {
 }
 
 // objects are the boxes of a file.
-func (r *reader) objects(a *annotation, source string) []vision.Object {
+func (r *reader) objects(a *annotation, source, image string) []vision.Object {
 	var out []vision.Object
 	for i, x := range a.Objects {
 		bad := func(reason string) {
-			r.draft.Problems.Add("objects left out", func() string { return fmt.Sprintf("%s: object %d: %s", source, i+1, reason) })
+			r.draft.Problems.Add(kindObject, func() datasets.Problem {
+				return datasets.Problem{Source: source, File: image, Annotations: []int64{int64(i) + 1}, What: reason, Place: fmt.Sprintf("%s: object %d", source, i+1)}
+			})
 		}
 		name := strings.TrimSpace(x.Name)
 		if name == "" {

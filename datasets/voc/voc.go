@@ -43,6 +43,7 @@ func Open(path string, opt datasets.Options) (*datasets.Dataset, error) {
 	r.draft = &datasets.Draft{Set: r.set, Options: opt, Where: func(im *datasets.DraftImage, o *vision.Object) string {
 		return fmt.Sprintf("%s: object %d", im.Source, o.ID)
 	}}
+	r.draft.Problems.All = opt.EveryProblem
 	for _, p := range found {
 		if err := r.part(p); err != nil {
 			return nil, err

@@ -213,6 +213,6 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		r := &reader{draft: &datasets.Draft{}, number: map[string]int{}}
-		r.objects(a, "x.xml")
+		r.objects(a, "x.xml", "x.jpg")
 	})
 }

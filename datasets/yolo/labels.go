@@ -15,6 +15,18 @@ import (
 // mostClasses bounds the classes of files without a list of names.
 const mostClasses = 10_000
 
+// The kinds of problems with label files.
+var (
+	kindLine  = datasets.Kind{Name: "line-unreadable", Action: datasets.ActionSkipped, Text: "lines left out"}
+	kindTwice = datasets.Kind{Name: "line-twice", Action: datasets.ActionSkipped, Text: "lines left out, they are there twice"}
+	kindNone  = datasets.Kind{Name: "image-without-labels", Action: datasets.ActionKept, Text: "images without a label file, taken as background"}
+)
+
+// line is the place of a line, counted from 1.
+func line(im *datasets.DraftImage, n int, what string) datasets.Problem {
+	return datasets.Problem{Source: im.Source, File: im.Name, Annotations: []int64{int64(n)}, What: what, Place: fmt.Sprintf("%s: line %d", im.Source, n)}
+}
+
 // labelFile is where the labels of an image lie: the last folder called images
 // becomes labels; without one they lie beside it.
 func labelFile(image string) string {
@@ -30,8 +42,8 @@ func labelFile(image string) string {
 // all in shares of the image. Lines that are neither are left out.
 func (r *reader) parse(data []byte, im *datasets.DraftImage) []vision.Object {
 	var out []vision.Object
-	for i, line := range strings.Split(string(data), "\n") {
-		fields := strings.Fields(line)
+	for i, text := range strings.Split(string(data), "\n") {
+		fields := strings.Fields(text)
 		if i == 0 && len(fields) > 0 {
 			fields[0] = strings.TrimPrefix(fields[0], "\ufeff")
 		}
@@ -40,11 +52,11 @@ func (r *reader) parse(data []byte, im *datasets.DraftImage) []vision.Object {
 		}
 		o, err := r.object(fields)
 		if err != nil {
-			r.draft.Problems.Add("lines left out", func() string { return fmt.Sprintf("%s: line %d: %v", im.Source, i+1, err) })
+			r.draft.Problems.Add(kindLine, func() datasets.Problem { return line(im, i+1, err.Error()) })
 			continue
 		}
 		if slices.ContainsFunc(out, func(p vision.Object) bool { return equal(&p, &o) }) {
-			r.draft.Problems.Add("lines left out, they are there twice", func() string { return fmt.Sprintf("%s: line %d", im.Source, i+1) })
+			r.draft.Problems.Add(kindTwice, func() datasets.Problem { return line(im, i+1, "") })
 			continue
 		}
 		o.ID = int64(i) + 1

@@ -47,6 +47,7 @@ func Open(path string, opt datasets.Options) (*datasets.Dataset, error) {
 	r.draft = &datasets.Draft{Set: r.set, Options: opt, Where: func(im *datasets.DraftImage, o *vision.Object) string {
 		return fmt.Sprintf("%s: line %d", im.Source, o.ID)
 	}}
+	r.draft.Problems.All = opt.EveryProblem
 	config := path
 	if datasets.IsDir(path) {
 		if config = datasets.FindConfig(path); config != "" && !namesImages(config) {
@@ -120,7 +121,7 @@ func (r *reader) add(path, split string) {
 	data, err := os.ReadFile(file)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		r.draft.Problems.Add("images without a label file, taken as background", func() string { return im.Name })
+		r.draft.Problems.Add(kindNone, func() datasets.Problem { return datasets.Problem{File: im.Name, Place: im.Name} })
 	case err != nil:
 		r.set.Skip(im.Name, err.Error())
 		return

@@ -62,7 +62,11 @@ type DataCheck struct {
 	Boxes  *BoxCheck  `json:"boxes,omitempty"`
 	Pixels *MaskCheck `json:"pixels,omitempty"`
 
-	Warnings []string           `json:"warnings"`
+	Warnings []string `json:"warnings"`
+	// Problems are all broken and doubtful annotations and files, Counts how many
+	// of each kind there are. Doubts tell more about the doubtful ones.
+	Problems []datasets.Problem `json:"problems"`
+	Counts   map[string]int     `json:"problem_counts"`
 	Doubts   []CheckDoubt       `json:"doubts,omitempty"`
 	Copies   []CheckCopy        `json:"copies,omitempty"`
 	Skipped  []datasets.Skipped `json:"skipped"`
@@ -128,6 +132,7 @@ func CheckData(ctx context.Context, c CheckConfig) (*DataCheck, error) {
 	}
 	// Lists in JSON, also when they are empty.
 	out.Warnings, out.Skipped = append([]string{}, d.Warnings...), append([]datasets.Skipped{}, d.Skipped...)
+	out.listProblems(d)
 	return out, nil
 }
 

@@ -241,9 +241,9 @@ type CheckDoubt struct {
 	Kind  string `json:"kind"`
 	File  string `json:"file"`
 	Split string `json:"split"`
-	// Image and Objects are the ids of the annotation file: in YOLO's the lines,
-	// in Pascal VOC's the objects are counted from 1.
-	Image   int64        `json:"image_id,omitempty"`
+	// Image and Objects are the ids of a COCO file; in YOLO's files the objects are
+	// lines, in Pascal VOC's they are counted from 1.
+	Image   *int64       `json:"image_id,omitempty"`
 	Objects []int64      `json:"objects,omitempty"`
 	Names   []string     `json:"classes,omitempty"`
 	Boxes   [][4]float64 `json:"boxes,omitempty"` // x, y, width, height
@@ -255,7 +255,10 @@ func describeDoubts(d *datasets.Dataset, doubts []datasets.Doubt) []CheckDoubt {
 	var out []CheckDoubt
 	for _, x := range doubts {
 		s := &d.Samples[x.Sample]
-		c := CheckDoubt{Kind: x.Kind, File: s.Name, Split: s.Split, Image: s.ImageID, Value: x.Value}
+		c := CheckDoubt{Kind: x.Kind, File: s.Name, Split: s.Split, Value: x.Value}
+		if d.ImageIDs {
+			c.Image = new(s.ImageID)
+		}
 		for _, k := range x.Objects {
 			o := &s.Objects[k]
 			c.Objects, c.Names, c.Boxes = append(c.Objects, o.ID), append(c.Names, d.Classes[o.Class]), append(c.Boxes, o.Box.XYWH())

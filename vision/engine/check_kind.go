@@ -166,7 +166,7 @@ func foldersIn(dir string) (out []string) {
 // open reads a path as this kind.
 func (k kind) open(c CheckConfig) (*openedData, error) {
 	out := &openedData{kind: k}
-	o := datasets.Options{Seed: c.Seed, Workers: c.Workers}
+	o := datasets.Options{Seed: c.Seed, Workers: c.Workers, EveryProblem: true}
 	var err error
 	switch k.task {
 	case vision.Detect, vision.Instance:

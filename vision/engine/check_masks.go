@@ -17,8 +17,8 @@ const (
 
 // The kinds of doubts about masks.
 const (
-	doubtOneClass = "one class"      // Value is the share of the pixels that count
-	doubtIgnored  = "mostly ignored" // Value is the share of ignored pixels
+	doubtOneClass = "one-class"      // Value is the share of the pixels that count
+	doubtIgnored  = "mostly-ignored" // Value is the share of ignored pixels
 )
 
 // MaskCheck is what the masks of a data set hold. Images of a class are counted

@@ -157,7 +157,7 @@ func TestCheckRealBoxes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Doubts) != 2 || c.Doubts[0].Kind != datasets.Tiny || c.Doubts[0].Image != 171 || c.Doubts[0].Objects[0] != 2288 {
+	if len(c.Doubts) != 2 || c.Doubts[0].Kind != datasets.Tiny || *c.Doubts[0].Image != 171 || c.Doubts[0].Objects[0] != 2288 {
 		t.Errorf("%+v", c.Doubts)
 	}
 	total := 0

@@ -55,6 +55,9 @@ func (c *DataCheck) String() string {
 	for _, w := range c.doubtful() {
 		fmt.Fprintf(&b, "doubtful: %s\n", w)
 	}
+	if n := len(c.Problems); n > 0 {
+		fmt.Fprintf(&b, "%s in all, each with its file and id: --json\n", datasets.Count(n, "problem"))
+	}
 	for _, t := range c.Also {
 		fmt.Fprintf(&b, "there are labels for --task %s too\n", t)
 	}
@@ -204,7 +207,9 @@ func (c *DataCheck) doubtful() []string {
 	for _, k := range doubtKinds {
 		for _, x := range c.Doubts {
 			if x.Kind == k.kind {
-				p.Add(k.all, func() string { return x.place(c.Format) + " (" + x.about() + ")" })
+				p.Add(datasets.Kind{Name: k.kind, Text: k.all}, func() datasets.Problem {
+					return datasets.Problem{Place: x.place(c.Format) + " (" + x.about() + ")"}
+				})
 			}
 		}
 	}
@@ -257,8 +262,8 @@ func counted[T any](names []string, values map[string]T, format string) (out []s
 // place says where a doubt is: "a.jpg: image 42: boxes 3 and 7".
 func (c *CheckDoubt) place(format string) string {
 	out := c.File
-	if format == kindCOCO.format && c.Image > 0 {
-		out += fmt.Sprintf(": image %d", c.Image)
+	if c.Image != nil {
+		out += fmt.Sprintf(": image %d", *c.Image)
 	}
 	if len(c.Objects) == 0 {
 		return out

@@ -49,7 +49,7 @@ func openMasks(path string, o datasets.Options) (*masks.Set, error) {
 		if err != nil {
 			return nil, err
 		}
-		return masks.FromObjects(d)
+		return masks.FromObjects(d, o)
 	}
 	return nil, fmt.Errorf("%s: no masks found: expected images/ and masks/, masks beside the images, or COCO JSON with outlines (docs/format/masks.md)", path)
 }
