@@ -24,7 +24,7 @@ func runExport(ctx context.Context, e *env, args []string) error {
 	e.fs.StringVar(&c.Format, "format", "onnx", "onnx or peft")
 	e.fs.StringVar(&c.Out, "out", "", "`file` (onnx) or folder (peft) to write")
 	e.fs.BoolVar(&c.EmbedPreprocessing, "embed-preprocessing", false, "the file takes uint8 RGB pictures (N, H, W, 3) of any size and prepares them itself")
-	e.fs.BoolVar(&c.NMS, "nms", false, "choose the boxes inside the file: outputs boxes, scores, labels, images (detectors), and masks where every object has one")
+	e.fs.BoolVar(&c.NMS, "nms", false, "choose the boxes inside the file: outputs boxes, scores, labels, images (detectors), and masks where every object has one; boxes are in pixels of the picture with --embed-preprocessing, else of the network's input")
 	e.fs.Float64Var(&c.Conf, "conf", .25, "with --nms: lowest score of a box")
 	e.fs.Float64Var(&c.IoU, "iou", .7, "with --nms: overlap above which the lower of two boxes is dropped")
 	e.fs.IntVar(&c.MaxDet, "max-det", 300, "with --nms: most boxes of one picture")

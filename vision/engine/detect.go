@@ -227,7 +227,8 @@ func openFor(t vision.Task, path string, size int, full bool) (*Network, error) 
 
 // preprocess finds how a picture becomes the input for a task. A detector that
 // is recognised brings its own; a classifier's is made to show the whole
-// picture, its shape kept, on grey.
+// picture, its shape kept, on grey. A file that was exported for the task says
+// what it wants.
 func (n *Network) preprocess(t vision.Task, o PreprocessOptions) (vision.Preprocess, string, error) {
 	known := ""
 	if d := n.Annotation.Detector; (t == vision.Detect || t == vision.Instance) && d != nil && o.Preset == "" && n.Model.Metadata[MetaPreprocess] == "" {
@@ -238,7 +239,7 @@ func (n *Network) preprocess(t vision.Task, o PreprocessOptions) (vision.Preproc
 	if known != "" {
 		source += ", because the head is of that kind"
 	}
-	if t != vision.Classify && p.Resize == vision.ResizeShorter && o.Resize == "" {
+	if t != vision.Classify && p.Resize == vision.ResizeShorter && o.Resize == "" && n.Model.Metadata[MetaTask] != string(t) {
 		p.Resize, p.ResizeTo, p.Pad = vision.ResizeLetterbox, 0, 114
 	}
 	return p, source, err

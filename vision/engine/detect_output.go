@@ -74,6 +74,9 @@ type OutputNMS struct {
 	IoU      float64 `json:"iou"`
 	MaxDet   int     `json:"max_det"`
 	Agnostic bool    `json:"agnostic"`
+	// Pixels are those that boxes are in: "input", of the network's input, or
+	// "picture".
+	Pixels string `json:"pixels"`
 }
 
 // detectorOutput describes the rows that the network's head makes, as logits,

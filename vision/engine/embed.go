@@ -58,10 +58,7 @@ func (n *Network) embedPreprocess(e *onnx.Editor, old ir.Value, pre vision.Prepr
 			return nil, wrap(fmt.Errorf("the file takes pictures of %d×%d, the preprocessing makes %d×%d", sides[0], sides[1], pre.Size[0], pre.Size[1]))
 		}
 	}
-	name := "image"
-	for i := 2; e.HasValue(name); i++ {
-		name = fmt.Sprintf("image_%d", i)
-	}
+	name := imageInput(e)
 	batch, param := old.Type.Dims[0], "batch"
 	if len(old.Type.Params) > 0 && old.Type.Params[0] != "" {
 		param = old.Type.Params[0]
@@ -94,6 +91,15 @@ func (n *Network) embedPreprocess(e *onnx.Editor, old ir.Value, pre vision.Prepr
 		FeedsType: old.Type.DType.String(), FeedsShape: old.Type.Dims}, nil
 }
 
+// imageInput is the name that the picture gets: the first one that is free.
+func imageInput(e *onnx.Editor) string {
+	name := "image"
+	for i := 2; e.HasValue(name); i++ {
+		name = fmt.Sprintf("image_%d", i)
+	}
+	return name
+}
+
 // pictureValue is the picture input as the file declares it.
 func (n *Network) pictureValue() ir.Value {
 	i := slices.IndexFunc(n.Model.Graph.Inputs, func(v ir.Value) bool { return v.Name == n.Picture.Name })
@@ -103,14 +109,7 @@ func (n *Network) pictureValue() ir.Value {
 // picture is the resized, cropped or padded picture: whole numbers from 0 to
 // 255 as float32 (N, 3, h, w), RGB.
 func (g *grapher) picture(image string, pre vision.Preprocess) string {
-	shape := g.op("Shape", image)
-	side := func(i int64, n int) axis {
-		a := axis{n64: g.gather(shape, g.scalar(i), 0), n: n}
-		a.in = g.cast(a.n64, ir.Double)
-		return a
-	}
-	h, w := side(1, pre.Size[0]), side(2, pre.Size[1])
-	g.place(&h, &w, pre)
+	h, w := g.sides(image, pre)
 	var x string
 	if pre.Interpolation == vision.Nearest {
 		x = g.cast(g.transpose(g.nearest(image, h, w), 0, 3, 1, 2), ir.Float)
@@ -124,6 +123,19 @@ func (g *grapher) picture(image string, pre vision.Preprocess) string {
 	mask = g.cast(mask, ir.Float)
 	pad := g.op("Mul", g.op("Sub", g.float(1), mask), g.float(float32(pre.Pad)))
 	return g.op("Add", g.op("Mul", x, mask), pad)
+}
+
+// sides are the two axes of a picture (N, H, W, 3).
+func (g *grapher) sides(image string, pre vision.Preprocess) (h, w axis) {
+	shape := g.op("Shape", image)
+	side := func(i int64, n int) axis {
+		a := axis{n64: g.gather(shape, g.scalar(i), 0), n: n}
+		a.in = g.cast(a.n64, ir.Double)
+		return a
+	}
+	h, w = side(1, pre.Size[0]), side(2, pre.Size[1])
+	g.place(&h, &w, pre)
+	return h, w
 }
 
 // place computes what [transform.Place] does, in float64: all numbers are whole
@@ -214,7 +226,9 @@ func embeddedIn(m *onnx.Model) (*EmbeddedPreprocess, error) {
 
 // peel makes a model with embedded preprocessing look as it did before, so that
 // pictures can be prepared here: the nodes before the old input go, in memory
-// only, and the input is the float one again. Other models stay as they are.
+// only, and the input is the float one again. Boxes that they move into the
+// picture give way to the rows that they were chosen from. Other models stay as
+// they are.
 func peel(m *onnx.Model) error {
 	p, err := embeddedIn(m)
 	if p == nil || err != nil {
@@ -252,6 +266,18 @@ func peel(m *onnx.Model) error {
 				return bad("node %q reads %q", n.Name, in)
 			}
 		}
+	}
+	made := g.Producer()
+	moved := func(v ir.Value) bool { return made[v.Name] != nil && embedded(made[v.Name]) }
+	if slices.ContainsFunc(g.Outputs, moved) {
+		o, err := detectorIn(m)
+		if err != nil {
+			return err
+		}
+		if o == nil || made[o.Value] == nil || embedded(made[o.Value]) {
+			return bad("embedded nodes make outputs, and metadata %s does not say of which rows", MetaDetector)
+		}
+		g.Outputs = []ir.Value{{Name: o.Value, Type: ir.Type{DType: ir.Float}}}
 	}
 	params := g.Inputs[at].Type.Params
 	if len(params) > 0 && t.Dims[0] == -1 {

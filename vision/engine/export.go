@@ -125,11 +125,11 @@ func (l *Loaded) exportONNX(ctx context.Context, c ExportConfig) (*Exported, err
 	if c.ArgMax && l.Task != vision.Segment {
 		return nil, fmt.Errorf("%s is trained to %s: --argmax is for classes of pixels", c.Weights, l.Task)
 	}
-	if out.Merged, out.Preprocess, err = l.writeONNX(c, outputs{t, c.ArgMax}); err != nil {
+	if out.Merged, out.Preprocess, err = l.writeONNX(c, outputs{nms: t, argMax: c.ArgMax}); err != nil {
 		return nil, err
 	}
 	if t != nil {
-		out.NMS = t.output()
+		out.NMS = t.output(out.Preprocess != nil && l.placesBoxes())
 	}
 	out.Masks = l.Task == vision.Instance
 	if st, err := os.Stat(c.Out); err == nil {
@@ -157,7 +157,15 @@ func (l *Loaded) exportThresholds(c ExportConfig) (*thresholds, error) {
 	return &t, err
 }
 
-func (t *thresholds) output() *OutputNMS { return &OutputNMS{t.Conf, t.IoU, t.Max, t.Agnostic} }
+// output is the same as metadata. inPicture says that the boxes are in pixels of
+// the picture.
+func (t *thresholds) output(inPicture bool) *OutputNMS {
+	o := &OutputNMS{t.Conf, t.IoU, t.Max, t.Agnostic, pixelsInput}
+	if inPicture {
+		o.Pixels = pixelsPicture
+	}
+	return o
+}
 
 func sameFile(a, b string) (bool, error) {
 	sa, err := os.Stat(a)
@@ -184,6 +192,12 @@ func (l *Loaded) writeONNX(c ExportConfig, o outputs) (*Merged, *EmbeddedPreproc
 			return nil, nil, fmt.Errorf("%s has another preprocessing embedded (%s) than the one in use (%s): export from the model without it", l.Model.Path, describePreprocess(has.Preprocess), describePreprocess(l.Pre))
 		}
 		meta[MetaPreprocess] = has
+	}
+	if (has != nil || c.EmbedPreprocessing) && l.placesBoxes() {
+		o.place = &placing{pre: l.Pre}
+		if has != nil {
+			o.place.image = has.Input
+		}
 	}
 	if has != nil || !c.EmbedPreprocessing {
 		m, err := l.writeMerged(c.Out, meta, o)
@@ -216,7 +230,7 @@ func (e *Exported) String() string {
 		if e.Masks {
 			also = ", masks"
 		}
-		s += fmt.Sprintf("\noutputs boxes, scores, labels, images%s: of scores from %g on, without overlaps above %g, at most %d of an image", also, t.Conf, t.IoU, t.MaxDet)
+		s += fmt.Sprintf("\noutputs boxes, scores, labels, images%s, in pixels of the %s: of scores from %g on, without overlaps above %g, at most %d of an image", also, t.where(), t.Conf, t.IoU, t.MaxDet)
 	}
 	if e.Verify != nil {
 		s += "\n" + e.Verify.String()

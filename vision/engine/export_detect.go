@@ -12,8 +12,9 @@ import (
 
 // detector writes what makes boxes: a new head, or new layers of the model's own,
 // for classes or masks, whose output is put together again. With t, boxes are
-// chosen inside the file. Without either the file's outputs stay as they are.
-func (m *merger) detector(t *thresholds) (err error) {
+// chosen inside the file, and with place they are put into pixels of the picture.
+// Without any of it the file's outputs stay as they are.
+func (m *merger) detector(t *thresholds, place *placing) (err error) {
 	defer ops.Recover(&err)
 	n := m.n
 	d := n.Head.Detect
@@ -46,8 +47,13 @@ func (m *merger) detector(t *thresholds) (err error) {
 	a, k := o.rows(), o.Classes
 	switch {
 	case t != nil:
-		o.Format, o.NMS = formatNMS, t.output()
+		o.Format, o.NMS = formatNMS, t.output(place != nil)
 		c := b.suppressed(rows.name, o)
+		if place != nil {
+			if c, err = m.placed(c, place); err != nil {
+				return err
+			}
+		}
 		out = []fileOutput{{"boxes", c.boxes, ir.Float, []int{-1, 4}}, {"scores", c.scores, ir.Float, []int{-1}}, {"labels", c.labels, ir.Int64, []int{-1}}, {"images", c.images, ir.Int64, []int{-1}}}
 		if o.Masks != nil {
 			out = append(out, fileOutput{"masks", b.masks(rows.name, fileOf(p.prototypes), c, o, n.Height, n.Width), ir.Uint8, []int{-1, n.Height, n.Width}})

@@ -74,7 +74,7 @@ func (j *pixelJudge) maker() maker {
 	}
 }
 
-func (j *pixelJudge) compare(v *Verification, outs [][]float32, theirs []*ir.Tensor) error {
+func (j *pixelJudge) compare(v *Verification, _ verifyCase, outs [][]float32, theirs []*ir.Tensor) error {
 	h, w, k := j.Height, j.Width, j.Head.Classes
 	view := head.View{Map: j.cells, Input: [2]int{h, w}, Place: transform.Placement{W: w, H: h}}
 	ours, err := view.Labels(outs[0], h, w)

@@ -220,11 +220,14 @@ func TestExportTasksAtOtherSizes(t *testing.T) {
 					if v := x.Verify; v != nil && cfg.NMS && v.Boxes.Matched < 3 {
 						t.Errorf("boxes: %+v", v.Boxes)
 					}
-					back, err := OpenNetwork(cfg.Out, NetworkOptions{})
+					back, err := OpenWeights(WeightsOptions{Weights: cfg.Out})
 					if err != nil {
 						t.Fatal(err)
 					}
 					defer back.Close()
+					if back.Task != task || back.Pre != l.Pre {
+						t.Errorf("read back: to %s, with %+v, written: to %s, with %+v", back.Task, back.Pre, task, l.Pre)
+					}
 					if p := back.Picture; p.Height != l.Height || p.Width != l.Width {
 						t.Errorf("%s: the file takes %d×%d pixels, the network %d×%d", task, p.Height, p.Width, l.Height, l.Width)
 					}

@@ -27,6 +27,7 @@ type Merged struct {
 // outputs say what an exported file puts out beyond what a head does.
 type outputs struct {
 	nms    *thresholds // boxes are chosen inside the file
+	place  *placing    // and put into pixels of the picture
 	argMax bool        // classes of pixels and not their logits
 }
 
@@ -63,7 +64,7 @@ func (n *Network) merge(e *onnx.Editor, o outputs) (*merger, error) {
 	switch h := n.Head; {
 	case h == nil:
 	case h.Detect != nil:
-		err = m.detector(o.nms)
+		err = m.detector(o.nms, o.place)
 	case h.Segment != nil:
 		err = m.segmenter(o.argMax)
 	default:

@@ -39,7 +39,7 @@ const (
 type judge interface {
 	// maker makes the circuits whose outputs are compared.
 	maker() maker
-	compare(v *Verification, ours [][]float32, theirs []*ir.Tensor) error
+	compare(v *Verification, c verifyCase, ours [][]float32, theirs []*ir.Tensor) error
 	// verdict is an error when the file is not what it should be.
 	verdict(v *Verification) error
 }
@@ -52,7 +52,7 @@ func (l *Loaded) judgeOf(coarse, embedded bool, t *thresholds) judge {
 	}
 	switch {
 	case t != nil:
-		return &boxJudge{loaded: l, thresholds: *t, coarse: coarse}
+		return &boxJudge{loaded: l, thresholds: *t, coarse: coarse, placed: embedded && l.placesBoxes()}
 	case l.Head == nil || l.Head.Detect == nil && l.Head.Segment == nil:
 		return &classJudge{l, tolerance, embedded}
 	case l.Head.Detect != nil && l.Head.Detect.written():
@@ -65,6 +65,9 @@ func (l *Loaded) judgeOf(coarse, embedded bool, t *thresholds) judge {
 
 // verify runs the exported file in ONNX Runtime.
 func (l *Loaded) verify(ctx context.Context, c ExportConfig, embedded *EmbeddedPreprocess, t *thresholds) (*Verification, error) {
+	if t == nil {
+		t = l.fileThresholds()
+	}
 	input := ""
 	if embedded != nil {
 		input = embedded.Input
@@ -121,7 +124,7 @@ func (l *Loaded) verify(ctx context.Context, c ExportConfig, embedded *EmbeddedP
 		case t == nil || !errors.Is(err, ort.ErrEmpty): // no box is no error
 			return nil, err
 		}
-		if err := j.compare(v, ours, theirs); err != nil {
+		if err := j.compare(v, vc, ours, theirs); err != nil {
 			return nil, err
 		}
 	}
@@ -171,7 +174,7 @@ type classJudge struct {
 
 func (j *classJudge) maker() maker { return j.predictor() }
 
-func (j *classJudge) compare(v *Verification, outs [][]float32, theirs []*ir.Tensor) error {
+func (j *classJudge) compare(v *Verification, _ verifyCase, outs [][]float32, theirs []*ir.Tensor) error {
 	ours := outs[0]
 	if j.endsInSoftmax() {
 		ours = softmax32(ours)

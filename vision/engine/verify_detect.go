@@ -51,7 +51,7 @@ func (j *fileJudge) maker() maker {
 
 func isFloat(d ir.DType) bool { return kindFloat(&ir.Tensor{DType: d}) }
 
-func (j *fileJudge) compare(v *Verification, ours [][]float32, theirs []*ir.Tensor) error {
+func (j *fileJudge) compare(v *Verification, _ verifyCase, ours [][]float32, theirs []*ir.Tensor) error {
 	k := 0
 	for _, t := range theirs {
 		if !kindFloat(t) {
@@ -87,7 +87,7 @@ func (j *rowJudge) maker() maker {
 	}
 }
 
-func (j *rowJudge) compare(v *Verification, ours [][]float32, theirs []*ir.Tensor) error {
+func (j *rowJudge) compare(v *Verification, _ verifyCase, ours [][]float32, theirs []*ir.Tensor) error {
 	o, rows := j.output, ours[0]
 	if own := j.loaded.decoding(); own != nil && own.Kind == build.DetectYOLOv8 {
 		rows = o.centred(rows)
@@ -165,11 +165,26 @@ const (
 	CoarseBoxScore = 2e-2
 )
 
+// sliver is the side of a box in pixels below which float32 coordinates do not
+// tell its overlap with another to within [BoxIoU].
+const sliver = .1
+
+// fileThresholds are those of a file that chooses boxes already and goes on so,
+// nil where there is none.
+func (n *Network) fileThresholds() *thresholds {
+	if n.Head == nil || n.Head.Detect == nil || n.Head.Detect.Kind != kindFile || n.Head.Detect.Output.NMS == nil {
+		return nil
+	}
+	o := n.Head.Detect.Output.NMS
+	return &thresholds{Conf: o.Conf, IoU: o.IoU, Max: o.MaxDet, Agnostic: o.Agnostic}
+}
+
 // boxJudge judges boxes that were chosen inside the file.
 type boxJudge struct {
 	loaded     *Loaded
 	thresholds thresholds
 	coarse     bool
+	placed     bool // the file gives boxes in pixels of the picture
 	reader     boxReader
 }
 
@@ -184,12 +199,12 @@ func (j *boxJudge) maker() maker {
 	}
 }
 
-func (j *boxJudge) compare(v *Verification, raw [][]float32, out []*ir.Tensor) error {
+func (j *boxJudge) compare(v *Verification, c verifyCase, raw [][]float32, out []*ir.Tensor) error {
 	theirs, masks, err := j.chosen(out)
 	if err != nil {
 		return err
 	}
-	ours, err := j.found(raw)
+	ours, err := j.found(c, raw)
 	if err != nil {
 		return err
 	}
@@ -249,11 +264,14 @@ func (j *boxJudge) limits() (iou, score float64) {
 // borderline reports whether rounding explains that a box is missing on the other
 // side: its score lies at the threshold, a better box there drops it, or there are
 // as many as may be. That better box is on both sides and overlaps it at the
-// limit, or is itself alone.
+// limit, or is itself alone. Of a box outside the picture only a sliver is left.
 func (j *boxJudge) borderline(d vision.Detection, other []vision.Detection) bool {
 	iou, score := j.limits()
 	t := j.thresholds
 	if math.Abs(d.Score-t.Conf) <= score || len(other) == t.Max && d.Score <= other[t.Max-1].Score+score {
+		return true
+	}
+	if j.placed && min(d.Box.X2-d.Box.X1, d.Box.Y2-d.Box.Y1) < sliver {
 		return true
 	}
 	for _, o := range other {

@@ -17,6 +17,7 @@ import (
 // verifyCase is one picture, as the network takes it and as the exported file
 // does.
 type verifyCase struct {
+	w, h  int       // of the picture
 	input []float32 // (H, W, C), normalised
 	feed  map[string]*ir.Tensor
 }
@@ -87,9 +88,9 @@ func (l *Loaded) verifyCases(c ExportConfig, pixels string) (func(int) (verifyCa
 		}
 		input := l.toInput(x, l.Pre, &scratch)
 		if pixels != "" {
-			return verifyCase{input, map[string]*ir.Tensor{pixels: pixelTensor(pixels, im)}}, nil
+			return verifyCase{im.W, im.H, input, map[string]*ir.Tensor{pixels: pixelTensor(pixels, im)}}, nil
 		}
-		return verifyCase{input, map[string]*ir.Tensor{l.Picture.Name: l.feed(input)}}, nil
+		return verifyCase{im.W, im.H, input, map[string]*ir.Tensor{l.Picture.Name: l.feed(input)}}, nil
 	}, n, nil
 }
 

@@ -13,9 +13,13 @@ import (
 const coarsePixelTolerance = 1e-2
 
 // found are the boxes that predict would choose, with their masks where the head
-// makes them, in pixels of the network's input.
-func (j *boxJudge) found(raw [][]float32) ([]vision.Detection, error) {
-	if j.reader.masks == nil {
+// makes them, in pixels of the network's input, or of the picture where the file
+// gives them so.
+func (j *boxJudge) found(c verifyCase, raw [][]float32) ([]vision.Detection, error) {
+	switch {
+	case j.placed:
+		return j.reader.read(raw[0], c.w, c.h), nil
+	case j.reader.masks == nil:
 		return j.reader.boxes(raw[0]), nil
 	}
 	return j.reader.inputInstances(raw[0], raw[1], j.loaded.Width, j.loaded.Height)

@@ -157,13 +157,16 @@ func openBare(o WeightsOptions) (*Loaded, error) {
 }
 
 // exportedSegmenter recognises a file that vislora wrote, whatever its head is
-// made of.
+// made of, also where it puts out classes: their logits stand before them.
 func (n *Network) exportedSegmenter() {
 	a := n.Annotation
 	if a.Segmenter != nil || n.Model.Metadata[MetaTask] != string(vision.Segment) {
 		return
 	}
 	out := a.Graph.Outputs[0].Name
+	if m := a.Graph.Producer()[out]; m != nil && m.Op == "ArgMax" {
+		out = m.In(0)
+	}
 	if t := a.Graph.Types[out]; len(t.Dims) == 4 && isFloat(t.DType) {
 		a.Segmenter = &build.Segmenter{Classes: t.Dims[1], Output: out, Logits: out, Stride: 1}
 	}
