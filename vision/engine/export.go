@@ -188,6 +188,9 @@ func (l *Loaded) writeONNX(c ExportConfig, o outputs) (*Merged, *EmbeddedPreproc
 		return nil, nil, err
 	}
 	if has != nil { // the base model prepares pictures itself, and goes on so
+		if s := has.Preprocess.Size; s != l.Pre.Size {
+			return nil, nil, fmt.Errorf("%s has the preprocessing for %d×%d pixels embedded, and the network takes %d×%d: train and export from the model without it", l.Model.Path, s[0], s[1], l.Pre.Size[0], l.Pre.Size[1])
+		}
 		if has.Preprocess != l.Pre {
 			return nil, nil, fmt.Errorf("%s has another preprocessing embedded (%s) than the one in use (%s): export from the model without it", l.Model.Path, describePreprocess(has.Preprocess), describePreprocess(l.Pre))
 		}
@@ -199,9 +202,16 @@ func (l *Loaded) writeONNX(c ExportConfig, o outputs) (*Merged, *EmbeddedPreproc
 			o.place.image = has.Input
 		}
 	}
-	if has != nil || !c.EmbedPreprocessing {
-		m, err := l.writeMerged(c.Out, meta, o)
+	if has != nil {
+		m, err := l.writeMerged(c.Out, meta, o, func(_ *onnx.Editor, picture ir.Value) error {
+			has.FeedsShape = picture.Type.Dims
+			return nil
+		})
 		return m, has, err
+	}
+	if !c.EmbedPreprocessing {
+		m, err := l.writeMerged(c.Out, meta, o)
+		return m, nil, err
 	}
 	var made *EmbeddedPreprocess
 	m, err := l.writeMerged(c.Out, meta, o, func(e *onnx.Editor, picture ir.Value) error {

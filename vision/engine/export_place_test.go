@@ -3,12 +3,14 @@ package engine
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/vislora/vislora/internal/onnx"
 	"github.com/vislora/vislora/internal/onnx/ir"
 	"github.com/vislora/vislora/internal/onnx/onnxtest"
 	"github.com/vislora/vislora/internal/ort"
+	"github.com/vislora/vislora/internal/testdata"
 	"github.com/vislora/vislora/vision"
 )
 
@@ -61,6 +63,32 @@ func places(t *testing.T, l *Loaded, cfg ExportConfig) {
 	if err != nil || o == nil || o.NMS == nil || o.NMS.Pixels != pixelsPicture {
 		t.Errorf("the file says of its boxes %+v, %v", o, err)
 	}
+}
+
+// TestEmbeddedBases trains on files that prepare pictures themselves: one that
+// leaves its size open is fixed by a new head, and no file changes its size.
+func TestEmbeddedBases(t *testing.T) {
+	open, err := OpenWeights(WeightsOptions{Weights: testdata.Real(t, "yunet_n", "yunet_n_dynamic.onnx"), ImgSz: 96})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer open.Close()
+	open.Pre.Resize = vision.ResizeStretch
+	cfg := ExportConfig{Out: filepath.Join(t.TempDir(), "base.onnx"), EmbedPreprocessing: true}
+	if _, err := open.exportONNX(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	l := untrained(t, vision.Segment, cfg.Out, 96)
+	again := ExportConfig{Out: filepath.Join(t.TempDir(), "segmenter.onnx"), Verify: 2, Threads: 2}
+	x, err := l.exportONNX(t.Context(), again)
+	if err != nil && !errors.Is(err, ort.ErrUnavailable) {
+		t.Fatal(err)
+	}
+	if got := x.Preprocess.FeedsShape; !slices.Equal(got[2:], []int{96, 96}) {
+		t.Errorf("the network's input is %v", got)
+	}
+	_, err = untrained(t, vision.Segment, cfg.Out, 128).exportONNX(t.Context(), again)
+	says(t, err, "96×96", "128×128", "without it")
 }
 
 // TestPeelMovedBoxes refuses a file whose outputs are embedded nodes' without a

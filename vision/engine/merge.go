@@ -348,7 +348,10 @@ func (n *Network) writeMerged(path string, metadata map[string]any, o outputs, e
 		return nil, err
 	}
 	picture := n.exportedPicture(m.sized)
-	if !slices.Equal(picture.Type.Dims, n.pictureValue().Type.Dims) {
+	// Where the file prepares pictures itself, this is no input of its own.
+	if has, err := embeddedIn(n.Model); err != nil {
+		return nil, err
+	} else if has == nil && !slices.Equal(picture.Type.Dims, n.pictureValue().Type.Dims) {
 		if err := e.ReshapeInput(picture); err != nil {
 			return nil, err
 		}
