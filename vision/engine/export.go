@@ -62,6 +62,9 @@ func Export(ctx context.Context, c ExportConfig) (*Exported, error) {
 	if c.Out == "" {
 		return nil, errors.New("no output given: use --out FILE")
 	}
+	if !c.NMS && (c.Conf != 0 || c.IoU != 0 || c.MaxDet != 0 || c.Agnostic) {
+		return nil, errors.New("conf, iou, max-det and agnostic choose boxes inside the file, and without nms none are chosen there: add --nms, or leave them to whoever reads the file")
+	}
 	l, err := OpenWeights(WeightsOptions{Weights: c.Weights, Model: c.Model, Names: c.Names})
 	if err != nil {
 		return nil, err
@@ -240,7 +243,7 @@ func (e *Exported) String() string {
 		if e.Masks {
 			also = ", masks"
 		}
-		s += fmt.Sprintf("\noutputs boxes, scores, labels, images%s, in pixels of the %s: of scores from %g on, without overlaps above %g, at most %d of an image", also, t.where(), t.Conf, t.IoU, t.MaxDet)
+		s += fmt.Sprintf("\noutputs boxes, scores, labels, images%s: %s", also, t)
 	}
 	if e.Verify != nil {
 		s += "\n" + e.Verify.String()

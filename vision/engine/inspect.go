@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vislora/vislora/datasets"
 	"github.com/vislora/vislora/internal/cv"
 	"github.com/vislora/vislora/internal/kernels"
 	"github.com/vislora/vislora/internal/kernels/onednn"
@@ -36,6 +37,7 @@ type Inspection struct {
 	Classes  int               `json:"classes,omitempty"`
 	Names    []string          `json:"names,omitempty"`
 	Detector *InspectedHead    `json:"detector,omitempty"`
+	Pixels   *InspectedPixels  `json:"segmenter,omitempty"`
 	Pre      vision.Preprocess `json:"preprocess"`
 	Source   string            `json:"preprocess_source"`
 	Metadata map[string]string `json:"metadata,omitempty"`
@@ -70,35 +72,6 @@ type InspectedSite struct {
 	Adapter build.SiteCost `json:"adapter"`
 }
 
-// InspectedHead is a recognised detection head.
-type InspectedHead struct {
-	Kind    string `json:"kind"`
-	Classes int    `json:"classes"`
-	Strides []int  `json:"strides"`
-	Cells   int    `json:"cells"`
-	Bins    int    `json:"bins,omitempty"`
-	// Decoding is how boxes come of its values.
-	Decoding string `json:"decoding"`
-}
-
-func inspectHead(d *build.Detector) *InspectedHead {
-	if d == nil {
-		return nil
-	}
-	h := &InspectedHead{Kind: d.Kind, Classes: d.Classes, Bins: d.Bins}
-	for _, l := range d.Levels {
-		h.Strides = append(h.Strides, l.Stride)
-		h.Cells += l.H * l.W
-	}
-	switch d.Kind {
-	case build.DetectYOLOX:
-		h.Decoding = "centre = (cell + xy)·stride, size = exp(wh)·stride, score = objectness·class"
-	case build.DetectGFL:
-		h.Decoding = fmt.Sprintf("side = mean of a softmax over %d distances, in strides from the cell's centre; score = class", d.Bins)
-	}
-	return h
-}
-
 // Inspect opens a model and describes it.
 func Inspect(c InspectConfig) (*Inspection, error) {
 	if c.Batch <= 0 {
@@ -112,6 +85,10 @@ func Inspect(c InspectConfig) (*Inspection, error) {
 		return nil, err
 	}
 	defer n.Close()
+	if n.Head, err = n.fileHead(); err != nil {
+		return nil, err
+	}
+	n.exportedSegmenter()
 	a, m := n.Annotation, n.Model
 	in := &Inspection{Path: c.Model, Rank: c.Rank, Bytes: m.Size, SHA256: m.SHA256(), Producer: m.Producer, Opset: m.Opset(""), Family: a.Family, Arch: a.Arch, Input: n.Picture.Name,
 		Shape: a.Graph.Types[n.Picture.Name].Dims, Params: n.parameters(), Nodes: len(m.Graph.Nodes), Planned: len(a.Graph.Nodes), Ops: map[string]int{},
@@ -122,15 +99,19 @@ func Inspect(c InspectConfig) (*Inspection, error) {
 	for _, s := range a.Sites {
 		in.Sites = append(in.Sites, InspectedSite{Path: s.Path, Kind: string(s.Kind), Role: s.Role, Shape: siteShape(s), Groups: s.Groups, Weight: s.Weight, Adapter: build.CostOf(a.Graph, s, c.Rank)})
 	}
-	task := vision.Classify
-	if in.Detector = inspectHead(a.Detector); a.Detector != nil {
-		task = vision.Detect
-		in.Classes = a.Detector.Classes
+	var task vision.Task
+	in.Detector, in.Pixels, task = n.inspectHeads()
+	until := n.until()
+	switch {
+	case in.Detector != nil:
+		in.Classes = in.Detector.Classes
+	case in.Pixels != nil:
+		in.Classes, until = in.Pixels.Classes, []string{a.Segmenter.Logits}
 	}
 	if in.Pre, in.Source, err = n.preprocess(task, c.Preprocess); err != nil {
 		return nil, err
 	}
-	if in.Cost, err = n.Net.Describe(c.Batch, c.Rank, a.Sites, n.until()...); err != nil {
+	if in.Cost, err = n.Net.Describe(c.Batch, c.Rank, a.Sites, until...); err != nil {
 		return nil, err
 	}
 	if c.Graph != "" {
@@ -181,9 +162,11 @@ func (in *Inspection) String() string {
 	if in.Classes > 0 {
 		p("  classes       %d", in.Classes)
 	}
-	if h := in.Detector; h != nil {
-		p("  detector      %s head on %d levels, strides %s, %d cells: kept when it is trained to detect", h.Kind, len(h.Strides), strings.Trim(fmt.Sprint(h.Strides), "[]"), h.Cells)
-		p("                %s", h.Decoding)
+	if in.Detector != nil {
+		in.Detector.text(p)
+	}
+	if in.Pixels != nil {
+		in.Pixels.text(p)
 	}
 	for _, f := range in.Features {
 		switch f.Kind {
@@ -222,8 +205,8 @@ func (in *Inspection) String() string {
 	for _, h := range d.Host {
 		p("note: %s runs without a gradient", h)
 	}
-	for _, h := range d.Late {
-		p("note: the shape of %s depends on the data", h)
+	if len(d.Late) > 0 {
+		p("note: shapes that depend on the data: %d: %s", len(d.Late), datasets.Names(d.Late))
 	}
 	for _, n := range in.Notes {
 		p("note: %s", n)
