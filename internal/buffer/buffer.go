@@ -157,6 +157,22 @@ func (b *Buffer) Reshape(shape ...int) *Buffer {
 	return &c
 }
 
+// Slice returns the n rows from row r on as a matrix.
+func (b *Buffer) Slice(r, n int) *Buffer {
+	if r < 0 || n < 0 || r+n > b.Rows() {
+		panic(fmt.Sprintf("buffer: rows %d to %d of %v", r, r+n, b.Shape))
+	}
+	return At(unsafe.Add(b.mem, r*b.Pitch*b.Storage.Size()), b.Storage, b.Pitch, n, b.Cols())
+}
+
+// From is the address of element i.
+func (b *Buffer) From(i int) unsafe.Pointer {
+	if i < 0 || i >= b.n {
+		panic(fmt.Sprintf("buffer: element %d of %d", i, b.n))
+	}
+	return unsafe.Add(b.mem, i*b.Storage.Size())
+}
+
 func (b *Buffer) check(s Storage) {
 	if b.Storage != s {
 		panic(fmt.Sprintf("buffer: %v read as %v", b.Storage, s))

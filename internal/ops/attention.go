@@ -55,7 +55,10 @@ func (g *Graph) Attention(q, k, v View, mask *Node, a AttentionAttr) *Node {
 	}
 	s := Spec{
 		Name: "attention", In: in, Out: []int{a.N, a.Tq, a.Heads * a.Dv}, Diff: diff, Scratch: []int{a.Tq * a.Tk},
-		Flops: 2 * float64(a.N*a.Heads*a.Tq*a.Tk) * float64(a.D+a.Dv),
+		Flops: 2 * float64(a.N*a.Heads*a.Tq*a.Tk) * float64(a.D+a.Dv), Narrow: Narrow{Slots: []int{0}, Out: true},
+	}
+	for i := range sources {
+		s.Narrow.In = append(s.Narrow.In, i)
 	}
 	if trains {
 		s.Slots = []Slot{{Shape: []int{a.N, a.Heads, a.Tq, a.Tk}}}
@@ -85,9 +88,12 @@ func (g *Graph) Attention(q, k, v View, mask *Node, a AttentionAttr) *Node {
 		// One operator writes all gradients: the first source's is its output,
 		// the others are slots with a selector each.
 		d := Spec{Name: "attention.dx", In: append([]*Node{dy}, sources...), Reads: []Read{{y, 0}}, Out: sources[0].Shape(),
-			Scratch: []int{2 * a.Tq * a.Tk}, Flops: 2 * s.Flops}
-		for _, src := range sources[1:] {
-			d.Slots = append(d.Slots, Slot{Shape: src.Shape()})
+			Scratch: []int{2 * a.Tq * a.Tk}, Flops: 2 * s.Flops, Narrow: Narrow{In: []int{0}, Reads: []int{0}, Out: true}}
+		for i, src := range sources {
+			d.Narrow.In = append(d.Narrow.In, 1+i)
+			if i > 0 {
+				d.Slots, d.Narrow.Slots = append(d.Slots, Slot{Shape: src.Shape()}), append(d.Narrow.Slots, i-1)
+			}
 		}
 		d.Bind = func(e *Env) (kernels.Run, error) {
 			k := kernel(at, e.In[1:])

@@ -28,7 +28,7 @@ func (g *Graph) Conv(x, w, b *Node, a ConvAttr) *Node {
 	}
 	flops := convFlops(out, w)
 	return g.Apply(Spec{
-		Name: convName(w, a), In: in, Out: out, Diff: diff, Flops: flops,
+		Name: convName(w, a), In: in, Out: out, Diff: diff, Flops: flops, Narrow: a.narrow(Narrow{In: []int{0}, Out: true}),
 		Bind: func(e *Env) (kernels.Run, error) {
 			c := a.kernel(e.In[0], e.In[1], e.Out)
 			if b != nil {
@@ -57,7 +57,7 @@ func (g *Graph) AddConv(y0, x, w *Node, a ConvAttr) *Node {
 	}
 	flops := convFlops(out, w)
 	return g.Apply(Spec{
-		Name: "conv.add", In: []*Node{y0, x, w}, Out: out, Diff: []bool{true, true, true}, InPlace: []int{0}, Flops: flops,
+		Name: "conv.add", In: []*Node{y0, x, w}, Out: out, Diff: []bool{true, true, true}, InPlace: []int{0}, Flops: flops, Narrow: a.narrow(Narrow{In: []int{0, 1}, Out: true}),
 		Bind: func(e *Env) (kernels.Run, error) {
 			c := a.kernel(e.In[1], e.In[2], e.Out)
 			c.Accumulate = true
@@ -78,7 +78,7 @@ func (g *Graph) convGrads(x, w, dy *Node, a ConvAttr, flops float64) []*Node {
 	gs := make([]*Node, 2)
 	if g.Needs(x) {
 		gs[0] = g.Apply(Spec{
-			Name: convName(w, a) + ".dx", In: []*Node{dy, w}, Out: x.Shape(), Accumulates: true, Flops: flops,
+			Name: convName(w, a) + ".dx", In: []*Node{dy, w}, Out: x.Shape(), Accumulates: true, Flops: flops, Narrow: a.narrow(Narrow{In: []int{0}, Out: true}),
 			Bind: func(e *Env) (kernels.Run, error) {
 				c := a.kernel(e.Out, e.In[1], e.In[0])
 				c.Accumulate = e.Accumulate
@@ -88,7 +88,7 @@ func (g *Graph) convGrads(x, w, dy *Node, a ConvAttr, flops float64) []*Node {
 	}
 	if g.Needs(w) {
 		gs[1] = g.Apply(Spec{
-			Name: convName(w, a) + ".dw", In: []*Node{x, dy}, Out: w.Shape(), Accumulates: true, Flops: flops,
+			Name: convName(w, a) + ".dw", In: []*Node{x, dy}, Out: w.Shape(), Accumulates: true, Flops: flops, Narrow: a.narrow(Narrow{In: []int{0, 1}}),
 			Bind: func(e *Env) (kernels.Run, error) {
 				c := a.kernel(e.In[0], e.Out, e.In[1])
 				c.Accumulate = e.Accumulate
@@ -97,6 +97,15 @@ func (g *Graph) convGrads(x, w, dy *Node, a ConvAttr, flops float64) []*Node {
 		})
 	}
 	return gs
+}
+
+// narrow is n where convolutions in bf16 are fast: grouped and depthwise ones are
+// not.
+func (a ConvAttr) narrow(n Narrow) Narrow {
+	if a.Groups > 1 {
+		return Narrow{}
+	}
+	return n
 }
 
 func (a ConvAttr) kernel(x, w, y kernels.Buf) kernels.Conv {

@@ -33,7 +33,7 @@ func (g *Graph) Unary(f kernels.Func, a, b float64, x *Node) *Node {
 	if f == kernels.Affine && a == 1 && b == 0 {
 		return x
 	}
-	s := Spec{Name: UnaryName(f), In: []*Node{x}, Out: x.Shape(), Diff: []bool{true}}
+	s := Spec{Name: UnaryName(f), In: []*Node{x}, Out: x.Shape(), Diff: []bool{true}, Narrow: Narrow{In: []int{0}, Slots: []int{0}, Out: true}}
 	deriv := storesDerivative[f] && g.Needs(x)
 	if deriv {
 		s.Slots = []Slot{{Shape: x.Shape()}}
@@ -57,7 +57,7 @@ func (g *Graph) Unary(f kernels.Func, a, b float64, x *Node) *Node {
 			}
 			return []*Node{g.Unary(kernels.Affine, a, 0, dy)}
 		}
-		d := Spec{Name: s.Name + ".dx", In: []*Node{dy}, Out: x.Shape(), InPlace: []int{0}}
+		d := Spec{Name: s.Name + ".dx", In: []*Node{dy}, Out: x.Shape(), InPlace: []int{0}, Narrow: Narrow{In: []int{0, 1}, Reads: []int{0}, Out: true}}
 		switch {
 		case deriv:
 			d.Reads = []Read{{y, 0}}
@@ -86,6 +86,9 @@ var binaryNames = [...]string{"add", "sub", "mul", "div", "max", "min", "pow"}
 func (g *Graph) Binary(f kernels.BinaryFunc, x, z *Node) *Node {
 	out := broadcast(binaryNames[f], x.Shape(), z.Shape())
 	s := Spec{Name: binaryNames[f], In: []*Node{x, z}, Out: out, Diff: []bool{true, true}, Flops: float64(size(out))}
+	if slices.Equal(Shape(x), out) && slices.Equal(Shape(z), out) {
+		s.Narrow = Narrow{In: []int{0, 1}, Out: true}
+	}
 	if f == kernels.Add || f == kernels.Sub {
 		s.InPlace = []int{0, 1}
 		if f == kernels.Sub {
@@ -216,7 +219,7 @@ func (g *Graph) ColumnSum(x, z *Node) *Node {
 	if z != nil {
 		in = append(in, z)
 	}
-	return g.Apply(Spec{Name: "column_sum", In: in, Out: []int{last(x)}, Accumulates: true, Bind: func(e *Env) (kernels.Run, error) {
+	return g.Apply(Spec{Name: "column_sum", In: in, Out: []int{last(x)}, Accumulates: true, Narrow: Narrow{In: []int{0, 1}}, Bind: func(e *Env) (kernels.Run, error) {
 		c := kernels.ColumnSum{X: e.In[0], Y: e.Out, Accumulate: e.Accumulate}
 		if z != nil {
 			c.Z = e.In[1]

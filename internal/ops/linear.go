@@ -22,6 +22,7 @@ func (g *Graph) Linear(x, w, b *Node, transW bool) *Node {
 	}
 	return g.Apply(Spec{
 		Name: "linear", In: in, Out: withLast(x, n), Diff: diff, Accumulates: true, Flops: 2 * float64(rows(x)) * float64(n) * float64(last(x)),
+		Narrow: Narrow{In: []int{0}, Out: true},
 		Bind: func(e *Env) (kernels.Run, error) {
 			m := kernels.MatMul{A: e.In[0], B: e.In[1], Y: e.Out, TransB: transW, M: e.In[0].Rows(), N: n, K: e.In[0].Cols(), Accumulate: e.Accumulate}
 			if b != nil {
@@ -50,7 +51,7 @@ func (g *Graph) AddLinear(y0, x, w *Node, transW bool) *Node {
 		Fail("ops: add-linear: %v + %v·%v", y0.Shape(), x.Shape(), w.Shape())
 	}
 	return g.Apply(Spec{
-		Name: "linear.add", In: []*Node{y0, x, w}, Out: y0.Shape(), Diff: []bool{true, true, true}, InPlace: []int{0},
+		Name: "linear.add", In: []*Node{y0, x, w}, Out: y0.Shape(), Diff: []bool{true, true, true}, InPlace: []int{0}, Narrow: Narrow{In: []int{0, 1}, Out: true},
 		Flops: 2 * float64(rows(x)) * float64(n) * float64(last(x)),
 		Bind: func(e *Env) (kernels.Run, error) {
 			mm, err := e.K.MatMul(kernels.MatMul{A: e.In[1], B: e.In[2], Y: e.Out, TransB: transW, M: e.In[1].Rows(), N: n, K: e.In[1].Cols(), Accumulate: true})
@@ -88,7 +89,7 @@ func (g *Graph) linearGrads(x, w, dy *Node, transW bool) []*Node {
 	flops := 2 * float64(m) * float64(n) * float64(k)
 	if g.Needs(x) {
 		gs[0] = g.Apply(Spec{
-			Name: "linear.dx", In: []*Node{dy, w}, Out: x.Shape(), Accumulates: true, Flops: flops,
+			Name: "linear.dx", In: []*Node{dy, w}, Out: x.Shape(), Accumulates: true, Flops: flops, Narrow: Narrow{In: []int{0}, Out: true},
 			Bind: func(e *Env) (kernels.Run, error) {
 				return e.K.MatMul(kernels.MatMul{A: e.In[0], B: e.In[1], Y: e.Out, TransB: !transW, M: m, N: k, K: n, Accumulate: e.Accumulate})
 			},
@@ -96,7 +97,7 @@ func (g *Graph) linearGrads(x, w, dy *Node, transW bool) []*Node {
 	}
 	if g.Needs(w) {
 		gs[1] = g.Apply(Spec{
-			Name: "linear.dw", In: []*Node{x, dy}, Out: w.Shape(), Accumulates: true, Flops: flops,
+			Name: "linear.dw", In: []*Node{x, dy}, Out: w.Shape(), Accumulates: true, Flops: flops, Narrow: Narrow{In: []int{0, 1}},
 			Bind: func(e *Env) (kernels.Run, error) {
 				mm := kernels.MatMul{A: e.In[0], B: e.In[1], Y: e.Out, TransA: true, M: k, N: n, K: m, Accumulate: e.Accumulate}
 				if transW {

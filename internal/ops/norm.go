@@ -14,7 +14,7 @@ func (g *Graph) LayerNorm(x, gamma, beta *Node, eps float64) *Node {
 	}
 	r := rows(x)
 	return g.Apply(Spec{
-		Name: "layer_norm", In: in, Out: x.Shape(), Diff: diff, Slots: []Slot{{Shape: []int{r}}, {Shape: []int{r}}},
+		Name: "layer_norm", In: in, Out: x.Shape(), Diff: diff, Slots: []Slot{{Shape: []int{r}}, {Shape: []int{r}}}, Narrow: Narrow{Out: true},
 		Bind: func(e *Env) (kernels.Run, error) {
 			l := kernels.LayerNorm{X: e.In[0], Gamma: e.In[1], Y: e.Out, Mean: e.Slots[0], RStd: e.Slots[1], Epsilon: eps}
 			if beta != nil {
@@ -26,7 +26,7 @@ func (g *Graph) LayerNorm(x, gamma, beta *Node, eps float64) *Node {
 			saved := []Read{{y, 0}, {y, 1}}
 			gs := make([]*Node, len(in))
 			if g.Needs(x) {
-				gs[0] = g.Apply(Spec{Name: "layer_norm.dx", In: []*Node{dy, x, gamma}, Reads: saved, Out: x.Shape(), Accumulates: true,
+				gs[0] = g.Apply(Spec{Name: "layer_norm.dx", In: []*Node{dy, x, gamma}, Reads: saved, Out: x.Shape(), Accumulates: true, Narrow: Narrow{In: []int{0}},
 					Bind: func(e *Env) (kernels.Run, error) {
 						return e.K.LayerNormBackward(kernels.LayerNorm{DY: e.In[0], X: e.In[1], Gamma: e.In[2], Mean: e.Reads[0], RStd: e.Reads[1],
 							Epsilon: eps, DX: e.Out, AccumulateDX: e.Accumulate})
@@ -59,7 +59,7 @@ func (g *Graph) ChannelAffine(x, scale, shift *Node) *Node {
 			in, diff = append(in, n), append(diff, true)
 		}
 	}
-	s := Spec{Name: "channel_affine", In: in, Out: x.Shape(), Diff: diff}
+	s := Spec{Name: "channel_affine", In: in, Out: x.Shape(), Diff: diff, Narrow: Narrow{In: []int{0}, Out: true}}
 	if scale == nil || !g.Needs(scale) {
 		s.InPlace = []int{0}
 	}

@@ -51,12 +51,21 @@ type Spec struct {
 	Alias bool
 	// Accumulates says that Bind honours Env.Accumulate.
 	Accumulates bool
+	// Narrow says which operands may lie in memory as bf16.
+	Narrow Narrow
 	// Flops is the number of multiply-adds times two, for profiles.
 	Flops float64
 	Bind  func(*Env) (kernels.Run, error)
 	// Grad returns, per input, the gradient node or nil. Only inputs that need
 	// one (see [Graph.Needs]) may be given one, and those must be.
 	Grad func(in []*Node, out, grad *Node) []*Node
+}
+
+// Narrow lists the operands of an operator that may be bf16 in memory, each for
+// itself: inputs, slots and reads by number.
+type Narrow struct {
+	In, Slots, Reads []int
+	Out              bool
 }
 
 // Slot is a saved output: its shape, and its storage when not the float type.

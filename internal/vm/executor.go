@@ -123,6 +123,8 @@ func (p *Program) stepOf(n *ops.Node) *step {
 
 func (e *Executor) view(st *storage, kind buffer.Storage, shape []int) *buffer.Buffer {
 	switch {
+	case st.narrow:
+		return e.arena.At(st.offset, buffer.BF16, shape...)
 	case st.one:
 		return e.one.Reshape(shape...)
 	case st.input != nil:

@@ -31,6 +31,7 @@ type Program struct {
 	// most that is ever alive at once, which no plan can beat.
 	ArenaBytes, LowerBound int
 	stores                 []*storage
+	narrow                 bool // values may be bf16
 }
 
 // storage is a piece of memory that one or more values share.
@@ -39,6 +40,7 @@ type storage struct {
 	first, end int // steps between which it is alive, both included
 	offset     int
 	input      *ops.Node // set for leaves: the memory is the caller's
+	narrow     bool      // bf16
 	one        bool      // the unit seed of Grad
 }
 
@@ -58,8 +60,15 @@ type step struct {
 // Compile plans a program that computes roots. Every operator on the way must
 // be one of package ops; gorgonia's own are accepted only where Grad inserts
 // them.
-func Compile(g *ops.Graph, roots ...*ops.Node) (*Program, error) {
-	p := &Program{graph: g, roots: roots, where: map[*ops.Node]*storage{}}
+func Compile(g *ops.Graph, roots ...*ops.Node) (*Program, error) { return compile(g, false, roots) }
+
+// CompileBF16 is [Compile] with values in bf16 wherever all that write and read
+// them may have them so: half the memory. Inputs, roots and sums of gradients are
+// float32.
+func CompileBF16(g *ops.Graph, roots ...*ops.Node) (*Program, error) { return compile(g, true, roots) }
+
+func compile(g *ops.Graph, narrow bool, roots []*ops.Node) (*Program, error) {
+	p := &Program{graph: g, roots: roots, where: map[*ops.Node]*storage{}, narrow: narrow}
 	nodes := p.collect()
 	if err := p.lower(nodes); err != nil {
 		return nil, err
@@ -163,6 +172,9 @@ func (p *Program) lower(nodes []*ops.Node) error {
 			s.scratch = append(s.scratch, &storage{bytes: elems * op.FloatStorage().Size(), first: i, end: i})
 		}
 		p.steps = append(p.steps, s)
+	}
+	if p.narrow {
+		p.halve(slots)
 	}
 	p.lives(slots)
 	return nil

@@ -140,7 +140,7 @@ func DefaultLR(mode, family string) float64 {
 // epochs for that.
 const (
 	newHeadSteps  = 600
-	keptHeadSteps = 250
+	keptHeadSteps = 250 // of a detector; an imported segmenter takes as long as a new head
 	mostEpochs    = 300
 )
 
@@ -166,9 +166,9 @@ func (c *TrainConfig) length(h *Head, images int) {
 	if h.dense() == nil {
 		return
 	}
-	steps := keptHeadSteps
-	if fresh {
-		steps = newHeadSteps
+	steps := newHeadSteps
+	if !fresh && h.Detect != nil {
+		steps = keptHeadSteps
 	}
 	perEpoch := (images + c.Batch - 1) / c.Batch
 	c.Epochs = min(max(c.Epochs, (steps+perEpoch-1)/perEpoch), mostEpochs)

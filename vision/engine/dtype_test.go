@@ -30,6 +30,16 @@ func gradients(t *testing.T, model, data, dtype string) (r *run, g [][]float32) 
 	return r, s.grads
 }
 
+// arena is the memory of a shard's values.
+func arena(t *testing.T, r *run) int {
+	t.Helper()
+	s, err := r.train.prepare(4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.shards[0].program.ArenaBytes
+}
+
 func cosine(a, b []float32) float64 {
 	var ab, aa, bb float64
 	for i := range a {
@@ -52,7 +62,10 @@ func TestBF16Gradients(t *testing.T) {
 		if r.session.dtype != DTypeBF16 {
 			t.Skip("bf16 is not faster here")
 		}
-		_, wide := gradients(t, model, data, DTypeF32)
+		w, wide := gradients(t, model, data, DTypeF32)
+		if a, b := arena(t, r), arena(t, w); 10*a > 7*b {
+			t.Errorf("%s: values take %d bytes, %d in float32", model, a, b)
+		}
 		var all, other []float32
 		worst, at := 1.0, ""
 		for i, p := range r.params {

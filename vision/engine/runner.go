@@ -6,6 +6,7 @@ import (
 
 	"github.com/vislora/vislora/internal/buffer"
 	"github.com/vislora/vislora/internal/kernels"
+	"github.com/vislora/vislora/internal/kernels/onednn"
 	"github.com/vislora/vislora/internal/ops"
 	"github.com/vislora/vislora/internal/vm"
 	"github.com/vislora/vislora/vision/build"
@@ -143,7 +144,11 @@ func (r *runner) compile(size int) (*compiled, error) {
 	if c.loss != nil {
 		roots = append(roots, c.loss)
 	}
-	p, err := vm.Compile(c.Graph.Graph, append(roots, c.grads...)...)
+	plan := vm.Compile
+	if n, ok := r.kernels.(*onednn.Kernels); ok && n.BF16() {
+		plan = vm.CompileBF16
+	}
+	p, err := plan(c.Graph.Graph, append(roots, c.grads...)...)
 	if err != nil {
 		return nil, err
 	}

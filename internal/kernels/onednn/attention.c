@@ -107,11 +107,11 @@ static int multiply(const vl_products *s, int i, const uint16_t *a, const uint16
 	return dnnl_primitive_execute(s->of[i].p, vl_this_thread()->stream, 3, args);
 }
 
-// The scratch of a head: factors in bf16, and a result whose rows have gaps where
-// it goes.
+// The scratch of a head: factors in bf16, a result before it goes where its rows
+// have gaps, and probabilities in float32 where they are kept in bf16.
 typedef struct {
 	uint16_t *q, *k, *v, *g, *p;
-	float *y;
+	float *y, *wide;
 	size_t bytes;
 } head;
 
@@ -127,70 +127,96 @@ static head place(const vl_attn *a, char *at) {
 	h.g = (uint16_t *)at, at += lines(2 * a->tq * a->dv);
 	h.p = (uint16_t *)at, at += lines(2 * a->tq * a->tk);
 	h.y = (float *)at, at += lines(4 * (a->tq > a->tk ? a->tq : a->tk) * most);
+	h.wide = (float *)at, at += a->p16 ? lines(4 * a->tq * a->tk) : 0;
 	h.bytes = at - from;
 	return h;
 }
 
 size_t vl_attention_scratch(const vl_attn *a) { return place(a, NULL).bytes; }
 
-static void spread(vl_n rows, vl_n c, const float *x, float *y, vl_n yp) {
-	for (vl_n r = 0; r < rows; r++) memcpy(y + r * yp, x + r * c, c * sizeof *y);
+static const void *element(const void *p, int is16, vl_n i) { return (const char *)p + (is16 ? 2 : 4) * i; }
+
+// take makes a factor, scaled: rounding to bf16 is relative. tmp holds it in
+// float32.
+static void take(vl_n rows, vl_n c, float scale, const void *x, int x16, vl_n xp, uint16_t *y, float *tmp) {
+	if (!x16) {
+		vl_kernels->narrow(rows, c, scale, x, xp, y, c);
+	} else if (scale != 1) {
+		vl_kernels->widen_rows(rows, c, x, xp, tmp);
+		vl_kernels->narrow(rows, c, scale, tmp, c, y, c);
+	} else {
+		for (vl_n r = 0; r < rows; r++) memcpy(y + r * c, (const uint16_t *)x + r * xp, c * sizeof *y);
+	}
 }
 
-// The scale goes into a factor: rounding to bf16 is relative.
-static int attention_bf16(const vl_attn *a, const vl_products *s, const float *q, const float *k, const float *v, const float *mask, float *p, float *o) {
+// give puts a result where it belongs.
+static void give(vl_n rows, vl_n c, const float *x, const void *y, int y16, vl_n yp) {
+	if (y16) {
+		vl_kernels->narrow(rows, c, 1, x, c, (uint16_t *)y, yp);
+		return;
+	}
+	for (vl_n r = 0; r < rows; r++) memcpy((float *)y + r * yp, x + r * c, c * sizeof *x);
+}
+
+static int attention_bf16(const vl_attn *a, const vl_products *s, const void *q, const void *k, const void *v, const float *mask, void *p, float *scores, void *o) {
 	head t = place(a, vl_scratch(vl_attention_scratch(a)));
 	for (vl_n n = 0; n < a->n; n++)
-		for (vl_n h = 0; h < a->heads; h++, p += a->pstep) {
-			vl_kernels->narrow(a->tq, a->d, a->scale, q + n * a->qb + h * a->qh, a->qt, t.q);
-			vl_kernels->narrow(a->tk, a->d, 1, k + n * a->kb + h * a->kh, a->kt, t.k);
-			vl_kernels->narrow(a->tk, a->dv, 1, v + n * a->vb + h * a->vh, a->vt, t.v);
-			int e = multiply(s, QK, t.q, t.k, p);
+		for (vl_n h = 0; h < a->heads; h++) {
+			float *prob = a->p16 || !p ? scores : (float *)p + (n * a->heads + h) * a->tq * a->tk;
+			uint16_t *narrow = a->p16 ? (uint16_t *)p + (n * a->heads + h) * a->tq * a->tk : t.p;
+			take(a->tq, a->d, a->scale, element(q, a->q16, n * a->qb + h * a->qh), a->q16, a->qt, t.q, t.y);
+			take(a->tk, a->d, 1, element(k, a->k16, n * a->kb + h * a->kh), a->k16, a->kt, t.k, t.y);
+			take(a->tk, a->dv, 1, element(v, a->v16, n * a->vb + h * a->vh), a->v16, a->vt, t.v, t.y);
+			int e = multiply(s, QK, t.q, t.k, prob);
 			if (e) return e;
-			vl_kernels->softmax(a->tq, a->tk, p, a->tk, mask ? mask + n * a->mb + h * a->mh : NULL, a->mpitch, p, a->tk, 0, 1);
-			vl_kernels->narrow(a->tq, a->tk, 1, p, a->tk, t.p);
-			if ((e = multiply(s, PV, t.p, t.v, t.y))) return e;
-			spread(a->tq, a->dv, t.y, o + n * a->ob + h * a->oh, a->ot);
+			vl_kernels->softmax(a->tq, a->tk, prob, a->tk, mask ? mask + n * a->mb + h * a->mh : NULL, a->mpitch, prob, a->tk, 0, 1);
+			vl_kernels->narrow(a->tq, a->tk, 1, prob, a->tk, narrow, a->tk);
+			if ((e = multiply(s, PV, narrow, t.v, t.y))) return e;
+			give(a->tq, a->dv, t.y, element(o, a->o16, n * a->ob + h * a->oh), a->o16, a->ot);
 		}
 	return 0;
 }
 
-static int backward_bf16(const vl_attn *a, const vl_products *s, const float *q, const float *k, const float *v, const float *p, const float *go, float *ds, float *dq,
-	float *dk, float *dv) {
+static int backward_bf16(const vl_attn *a, const vl_products *s, const void *q, const void *k, const void *v, const void *p, const void *go, float *ds, void *dq, void *dk,
+	void *dv) {
 	head t = place(a, vl_scratch(vl_attention_scratch(a)));
 	for (vl_n n = 0; n < a->n; n++)
-		for (vl_n h = 0; h < a->heads; h++, p += a->pstep) {
+		for (vl_n h = 0; h < a->heads; h++) {
+			const void *ph = element(p, a->p16, (n * a->heads + h) * a->tq * a->tk);
 			int e;
-			vl_kernels->narrow(a->tq, a->dv, 1, go + n * a->ob + h * a->oh, a->ot, t.g);
+			take(a->tq, a->dv, 1, element(go, a->o16, n * a->ob + h * a->oh), a->o16, a->ot, t.g, t.y);
 			if (dv) {
-				vl_kernels->narrow(a->tq, a->tk, 1, p, a->tk, t.p);
-				if ((e = multiply(s, DV, t.p, t.g, t.y))) return e;
-				spread(a->tk, a->dv, t.y, dv + n * a->dvb + h * a->dvh, a->dvt);
+				const uint16_t *narrow = a->p16 ? ph : t.p;
+				if (!a->p16) vl_kernels->narrow(a->tq, a->tk, 1, ph, a->tk, t.p, a->tk);
+				if ((e = multiply(s, DV, narrow, t.g, t.y))) return e;
+				give(a->tk, a->dv, t.y, element(dv, a->dv16, n * a->dvb + h * a->dvh), a->dv16, a->dvt);
 			}
 			if (!dq && !dk) continue;
-			vl_kernels->narrow(a->tk, a->dv, 1, v + n * a->vb + h * a->vh, a->vt, t.v);
+			take(a->tk, a->dv, 1, element(v, a->v16, n * a->vb + h * a->vh), a->v16, a->vt, t.v, t.y);
 			if ((e = multiply(s, DP, t.g, t.v, ds))) return e;
-			vl_kernels->softmax_backward(a->tq, a->tk, p, a->tk, ds, a->tk, ds, a->tk, 0, 0);
-			vl_kernels->narrow(a->tq, a->tk, a->scale, ds, a->tk, t.p);
+			if (a->p16) vl_kernels->widen_rows(a->tq, a->tk, ph, a->tk, t.wide);
+			vl_kernels->softmax_backward(a->tq, a->tk, a->p16 ? t.wide : ph, a->tk, ds, a->tk, ds, a->tk, 0, 0);
+			vl_kernels->narrow(a->tq, a->tk, a->scale, ds, a->tk, t.p, a->tk);
 			if (dq) {
-				vl_kernels->narrow(a->tk, a->d, 1, k + n * a->kb + h * a->kh, a->kt, t.k);
+				take(a->tk, a->d, 1, element(k, a->k16, n * a->kb + h * a->kh), a->k16, a->kt, t.k, t.y);
 				if ((e = multiply(s, DQ, t.p, t.k, t.y))) return e;
-				spread(a->tq, a->d, t.y, dq + n * a->dqb + h * a->dqh, a->dqt);
+				give(a->tq, a->d, t.y, element(dq, a->dq16, n * a->dqb + h * a->dqh), a->dq16, a->dqt);
 			}
 			if (dk) {
-				vl_kernels->narrow(a->tq, a->d, 1, q + n * a->qb + h * a->qh, a->qt, t.q);
+				take(a->tq, a->d, 1, element(q, a->q16, n * a->qb + h * a->qh), a->q16, a->qt, t.q, t.y);
 				if ((e = multiply(s, DK, t.p, t.q, t.y))) return e;
-				spread(a->tk, a->d, t.y, dk + n * a->dkb + h * a->dkh, a->dkt);
+				give(a->tk, a->d, t.y, element(dk, a->dk16, n * a->dkb + h * a->dkh), a->dk16, a->dkt);
 			}
 		}
 	return 0;
 }
 
-int vl_attention(const vl_attn *a, const vl_products *s, const float *q, const float *k, const float *v, const float *mask, float *p, float *o) {
-	return s ? attention_bf16(a, s, q, k, v, mask, p, o) : attention_f32(a, q, k, v, mask, p, o);
+int vl_attention(const vl_attn *a, const vl_products *s, const void *q, const void *k, const void *v, const float *mask, void *p, float *scores, void *o) {
+	if (s) return attention_bf16(a, s, q, k, v, mask, p, scores, o);
+	return attention_f32(a, q, k, v, mask, p ? p : scores, o);
 }
 
-int vl_attention_backward(const vl_attn *a, const vl_products *s, const float *q, const float *k, const float *v, const float *p, const float *go, float *ds, float *dq,
-	float *dk, float *dv) {
+int vl_attention_backward(const vl_attn *a, const vl_products *s, const void *q, const void *k, const void *v, const void *p, const void *go, float *ds, void *dq, void *dk,
+	void *dv) {
 	return s ? backward_bf16(a, s, q, k, v, p, go, ds, dq, dk, dv) : backward_f32(a, q, k, v, p, go, ds, dq, dk, dv);
 }

@@ -5,7 +5,12 @@ package onednn
 // #include "native.h"
 import "C"
 
-import "github.com/vislora/vislora/internal/kernels"
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/vislora/vislora/internal/kernels"
+)
 
 // attention describes the sizes and views that both passes share.
 func attention(p kernels.Attention) *C.vl_attn {
@@ -13,6 +18,7 @@ func attention(p kernels.Attention) *C.vl_attn {
 	a := &C.vl_attn{n: n(p.N), heads: n(p.Heads), tq: n(p.Tq), tk: n(p.Tk), d: n(p.D), dv: n(p.Dv), scale: C.float(p.Scale),
 		qb: n(p.Q.Batch), qt: n(p.Q.Token), qh: n(p.Q.Head), kb: n(p.K.Batch), kt: n(p.K.Token), kh: n(p.K.Head),
 		vb: n(p.V.Batch), vt: n(p.V.Token), vh: n(p.V.Head), ppitch: n(p.Tk)}
+	a.q16, a.k16, a.v16, a.p16 = flag(half(p.Q.Buf)), flag(half(p.K.Buf)), flag(half(p.V.Buf)), flag(half(p.P))
 	if p.P != nil {
 		a.ppitch = n(p.P.Pitch)
 		a.pstep = n(p.Tq * p.P.Pitch)
@@ -21,12 +27,15 @@ func attention(p kernels.Attention) *C.vl_attn {
 }
 
 // products are those in bf16, nil for float32.
-func (k *Kernels) products(a *C.vl_attn, backward C.int, prob kernels.Buf) (*C.vl_products, error) {
-	if !k.bf16 || !prob.Dense() || int(a.tq*a.tk*(a.d+a.dv)) < k.least>>4 {
+func (k *Kernels) products(a *C.vl_attn, backward C.int, prob kernels.Buf, narrow bool) (*C.vl_products, error) {
+	if !narrow && (!k.bf16 || prob != nil && !prob.Dense() || int(a.tq*a.tk*(a.d+a.dv)) < k.least>>4) {
 		return nil, nil
 	}
 	s := C.vl_attention_products(a, backward)
 	if s == nil {
+		if narrow {
+			return nil, fmt.Errorf("kernels: oneDNN has no products for attention in bf16 over %d×%d tokens", a.tq, a.tk)
+		}
 		return nil, nil
 	}
 	k.mu.Lock()
@@ -37,32 +46,41 @@ func (k *Kernels) products(a *C.vl_attn, backward C.int, prob kernels.Buf) (*C.v
 
 func empty(p kernels.Attention) bool { return p.N*p.Heads*p.Tq*p.Tk*p.D*p.Dv == 0 }
 
+// place is the address of a view's first element.
+func place(v kernels.View) unsafe.Pointer {
+	if v.Buf == nil {
+		return nil
+	}
+	return unsafe.Add(v.Buf.Pointer(), v.Offset*v.Buf.Storage.Size())
+}
+
 // Attention implements [kernels.Kernels].
 func (k *Kernels) Attention(p kernels.Attention) (kernels.Run, error) {
-	s, err := p.Check(false)
-	if !native(s, err, p.Q.Buf) || empty(p) {
+	narrow := half(p.Q.Buf, p.K.Buf, p.V.Buf, p.O.Buf, p.P)
+	if s, err := p.Check(false); !narrow && !native(s, err, p.Q.Buf) || empty(p) {
 		return k.Go.Attention(p)
 	}
 	a := attention(p)
 	a.ob, a.ot, a.oh = C.vl_n(p.O.Batch), C.vl_n(p.O.Token), C.vl_n(p.O.Head)
-	prob := p.P
-	if prob == nil {
-		prob = p.Scratch
-	}
+	a.o16 = flag(half(p.O.Buf))
 	if p.Mask != nil {
 		batch, head, _ := p.MaskStrides()
 		a.mb, a.mh, a.mpitch = C.vl_n(batch), C.vl_n(head), pitch(p.Mask)
 	}
-	q, kk, v, o := offset(p.Q.Buf, p.Q.Offset), offset(p.K.Buf, p.K.Offset), offset(p.V.Buf, p.V.Offset), offset(p.O.Buf, p.O.Offset)
-	mask, scores := ptr(p.Mask), ptr(prob)
-	products, err := k.products(a, 0, prob)
-	return func() { done("Attention", C.vl_attention(a, products, q, kk, v, mask, scores, o)) }, err
+	q, kk, v, o := place(p.Q), place(p.K), place(p.V), place(p.O)
+	mask, scores := ptr(p.Mask), ptr(p.Scratch)
+	var prob unsafe.Pointer
+	if p.P != nil {
+		prob = p.P.Pointer()
+	}
+	products, err := k.products(a, 0, p.P, narrow)
+	return func() { done("Attention", C.vl_attention(a, products, q, kk, v, mask, prob, scores, o)) }, err
 }
 
 // AttentionBackward implements [kernels.Kernels].
 func (k *Kernels) AttentionBackward(p kernels.Attention) (kernels.Run, error) {
-	s, err := p.Check(true)
-	if !native(s, err, p.Q.Buf) || empty(p) {
+	narrow := half(p.Q.Buf, p.K.Buf, p.V.Buf, p.DO.Buf, p.P, p.DQ.Buf, p.DK.Buf, p.DV.Buf)
+	if s, err := p.Check(true); !narrow && !native(s, err, p.Q.Buf) || empty(p) {
 		return k.Go.AttentionBackward(p)
 	}
 	a := attention(p)
@@ -71,10 +89,11 @@ func (k *Kernels) AttentionBackward(p kernels.Attention) (kernels.Run, error) {
 	a.dqb, a.dqt, a.dqh = n(p.DQ.Batch), n(p.DQ.Token), n(p.DQ.Head)
 	a.dkb, a.dkt, a.dkh = n(p.DK.Batch), n(p.DK.Token), n(p.DK.Head)
 	a.dvb, a.dvt, a.dvh = n(p.DV.Batch), n(p.DV.Token), n(p.DV.Head)
-	q, kk, v := offset(p.Q.Buf, p.Q.Offset), offset(p.K.Buf, p.K.Offset), offset(p.V.Buf, p.V.Offset)
-	prob, g, ds := ptr(p.P), offset(p.DO.Buf, p.DO.Offset), ptr(p.Scratch)
-	dq, dk, dv := offset(p.DQ.Buf, p.DQ.Offset), offset(p.DK.Buf, p.DK.Offset), offset(p.DV.Buf, p.DV.Offset)
-	products, err := k.products(a, 1, p.P)
+	a.o16, a.dq16, a.dk16, a.dv16 = flag(half(p.DO.Buf)), flag(half(p.DQ.Buf)), flag(half(p.DK.Buf)), flag(half(p.DV.Buf))
+	q, kk, v, g := place(p.Q), place(p.K), place(p.V), place(p.DO)
+	prob, ds := p.P.Pointer(), ptr(p.Scratch)
+	dq, dk, dv := place(p.DQ), place(p.DK), place(p.DV)
+	products, err := k.products(a, 1, p.P, narrow)
 	return func() {
 		done("AttentionBackward", C.vl_attention_backward(a, products, q, kk, v, prob, g, ds, dq, dk, dv))
 	}, err

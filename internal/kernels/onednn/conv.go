@@ -18,8 +18,8 @@ func pointwise(p kernels.Conv) bool {
 
 // Conv implements [kernels.Kernels].
 func (k *Kernels) Conv(p kernels.Conv) (kernels.Run, error) {
-	s, err := p.Check()
-	if !native(s, err, p.Y) {
+	narrow := half(p.X, p.Y)
+	if s, err := p.Check(); !narrow && (!native(s, err, p.Y)) {
 		return k.Go.Conv(p)
 	}
 	if pointwise(p) {
@@ -31,17 +31,20 @@ func (k *Kernels) Conv(p kernels.Conv) (kernels.Run, error) {
 	if err != nil {
 		return nil, err
 	}
+	if prim == nil && narrow {
+		return k.whole(append(added(p.Accumulate, &p.Y), &p.X), []*kernels.Buf{&p.Y}, func() (kernels.Run, error) { return k.Conv(p) })
+	}
 	if prim == nil {
 		return k.Go.Conv(p)
 	}
-	x, w, y, bias := ptr(p.X), ptr(p.W), ptr(p.Y), ptr(p.Bias)
+	x, w, y, bias := p.X.Pointer(), ptr(p.W), p.Y.Pointer(), ptr(p.Bias)
 	return func() { done("Conv", C.vl_prim_run(prim, x, y, w, bias)) }, nil
 }
 
 // ConvBackwardData implements [kernels.Kernels].
 func (k *Kernels) ConvBackwardData(p kernels.Conv) (kernels.Run, error) {
-	s, err := p.Check()
-	if !native(s, err, p.X) || p.Y.Len() == 0 {
+	narrow := half(p.X, p.Y)
+	if s, err := p.Check(); !narrow && (!native(s, err, p.X) || p.Y.Len() == 0) {
 		return k.Go.ConvBackwardData(p)
 	}
 	if pointwise(p) {
@@ -52,23 +55,29 @@ func (k *Kernels) ConvBackwardData(p kernels.Conv) (kernels.Run, error) {
 	if err != nil {
 		return nil, err
 	}
+	if prim == nil && narrow {
+		return k.whole(append(added(p.Accumulate, &p.X), &p.Y), []*kernels.Buf{&p.X}, func() (kernels.Run, error) { return k.ConvBackwardData(p) })
+	}
 	if prim == nil {
 		return k.Go.ConvBackwardData(p)
 	}
-	x, w, y := ptr(p.X), ptr(p.W), ptr(p.Y)
+	x, w, y := p.X.Pointer(), ptr(p.W), p.Y.Pointer()
 	return func() { done("ConvBackwardData", C.vl_prim_run(prim, y, x, w, nil)) }, nil
 }
 
 // ConvBackwardWeights implements [kernels.Kernels].
 func (k *Kernels) ConvBackwardWeights(p kernels.Conv) (kernels.Run, error) {
-	s, err := p.Check()
-	if !native(s, err, p.W) || p.Y.Len() == 0 {
+	narrow := half(p.X, p.Y)
+	if s, err := p.Check(); !narrow && (!native(s, err, p.W) || p.Y.Len() == 0) {
 		return k.Go.ConvBackwardWeights(p)
 	}
 	run, err := k.convWeights(p)
 	if err != nil || run == nil {
 		if err != nil {
 			return nil, err
+		}
+		if narrow {
+			return k.whole([]*kernels.Buf{&p.X, &p.Y}, nil, func() (kernels.Run, error) { return k.ConvBackwardWeights(p) })
 		}
 		return k.Go.ConvBackwardWeights(p)
 	}
@@ -106,7 +115,8 @@ func (k *Kernels) convWeights(p kernels.Conv) (kernels.Run, error) {
 	if err != nil || prim == nil {
 		return nil, err
 	}
-	return func() { done("ConvBackwardWeights", C.vl_prim_run(prim, x, y, w, nil)) }, nil
+	xp, yp := p.X.Pointer(), p.Y.Pointer()
+	return func() { done("ConvBackwardWeights", C.vl_prim_run(prim, xp, yp, w, nil)) }, nil
 }
 
 // conv makes oneDNN's primitive. It returns nil where oneDNN has none, or only
@@ -122,10 +132,18 @@ func (k *Kernels) conv(kind C.int, p kernels.Conv) (*C.vl_prim, error) {
 	c.pr = c.dw*(c.kw-1) + 1 + (c.ow-1)*c.sw - c.w - c.pl
 	// In bf16 depthwise kernels are no faster, and gradients of weights are those
 	// of adapters: thin, and summed in float32.
-	if k.bf16 && kind != C.VL_BACKWARD_WEIGHTS && p.Groups < x[3] {
-		c.bf16 = 1
-		if prim := usable(C.vl_conv(kind, c, flag(p.Bias != nil), flag(p.Accumulate))); prim != nil {
+	narrow := half(p.X, p.Y)
+	if narrow || k.bf16 && kind != C.VL_BACKWARD_WEIGHTS && p.Groups < x[3] {
+		c.bf16, c.in16, c.out16 = 1, flag(half(p.X)), flag(half(p.Y))
+		if kind == C.VL_BACKWARD_DATA {
+			c.in16, c.out16 = c.out16, c.in16
+		}
+		prim := usable(C.vl_conv(kind, c, flag(p.Bias != nil), flag(p.Accumulate)))
+		if prim != nil {
 			return prim, k.keep(prim, p.W)
+		}
+		if narrow {
+			return nil, nil
 		}
 		c.bf16 = 0
 	}

@@ -20,16 +20,19 @@ const skinny = 16
 // against 172 on a Xeon) and would keep them in memory twice; transposed it is
 // 265 against 220.
 func (k *Kernels) MatMul(p kernels.MatMul) (kernels.Run, error) {
+	if half(p.A, p.B, p.Y) {
+		if !p.TransA && !half(p.B) && k.large(p) {
+			if run, err := k.packedProduct(p); run != nil || err != nil {
+				return run, err
+			}
+		}
+		return k.matMulHalf(p)
+	}
 	s, err := p.Check()
 	if !native(s, err, p.Y) || p.M == 0 || p.N == 0 || p.K == 0 {
 		return k.Go.MatMul(p)
 	}
-	g := &C.vl_gemm{m: C.vl_n(p.M), n: C.vl_n(p.N), k: C.vl_n(p.K), lda: pitch(p.A), ldb: pitch(p.B), ldy: pitch(p.Y),
-		batch: C.vl_n(p.Batch), sa: C.vl_n(p.StrideA), sb: C.vl_n(p.StrideB), sy: C.vl_n(p.StrideY),
-		ta: flag(p.TransA), tb: flag(p.TransB), acc: flag(p.Accumulate), alpha: C.float(p.Alpha)}
-	if p.Alpha == 0 {
-		g.alpha = 1
-	}
+	g := product(p)
 	a, b, bias, y := ptr(p.A), ptr(p.B), ptr(p.Bias), ptr(p.Y)
 	if kind, bytes, ok := skinnyKind(p); ok {
 		if err := reserve(bytes); err != nil {
@@ -37,16 +40,46 @@ func (k *Kernels) MatMul(p kernels.MatMul) (kernels.Run, error) {
 		}
 		return func() { C.vl_skinny(kind, g, a, b, bias, y) }, nil
 	}
-	g.bf16 = flag(k.bf16 && p.N > skinny && p.K > skinny && p.M*p.N*p.K >= k.least)
-	if (g.bf16 != 0 || p.B.Frozen && p.TransB) && !p.TransA && p.Batch <= 1 && g.alpha == 1 {
-		if prim := C.vl_matmul(g, flag(p.Bias != nil)); prim != nil {
-			if err := k.keep(prim, p.B); err != nil {
-				return nil, err
-			}
-			return func() { done("MatMul", C.vl_prim_run(prim, a, y, b, bias)) }, nil
+	if k.large(p) || p.B.Frozen && p.TransB {
+		if run, err := k.packedProduct(p); run != nil || err != nil {
+			return run, err
 		}
 	}
 	return func() { done("MatMul", C.vl_sgemm(g, a, b, bias, y)) }, nil
+}
+
+// large reports whether a product is worth rounding its factors for.
+func (k *Kernels) large(p kernels.MatMul) bool {
+	return k.bf16 && p.N > skinny && p.K > skinny && p.M*p.N*p.K >= k.least
+}
+
+func product(p kernels.MatMul) *C.vl_gemm {
+	g := &C.vl_gemm{m: C.vl_n(p.M), n: C.vl_n(p.N), k: C.vl_n(p.K), lda: pitch(p.A), ldb: pitch(p.B), ldy: pitch(p.Y),
+		batch: C.vl_n(p.Batch), sa: C.vl_n(p.StrideA), sb: C.vl_n(p.StrideB), sy: C.vl_n(p.StrideY),
+		ta: flag(p.TransA), tb: flag(p.TransB), acc: flag(p.Accumulate), alpha: C.float(p.Alpha)}
+	if p.Alpha == 0 {
+		g.alpha = 1
+	}
+	return g
+}
+
+// packedProduct is oneDNN's product with B in the layout it likes best; nil where
+// there is none.
+func (k *Kernels) packedProduct(p kernels.MatMul) (kernels.Run, error) {
+	g := product(p)
+	if p.TransA || p.Batch > 1 || g.alpha != 1 {
+		return nil, nil
+	}
+	g.bf16, g.a16, g.y16 = flag(k.large(p)), flag(half(p.A)), flag(half(p.Y))
+	prim := C.vl_matmul(g, flag(p.Bias != nil))
+	if prim == nil {
+		return nil, nil
+	}
+	if err := k.keep(prim, p.B); err != nil {
+		return nil, err
+	}
+	a, b, bias, y := p.A.Pointer(), ptr(p.B), ptr(p.Bias), p.Y.Pointer()
+	return func() { done("MatMul", C.vl_prim_run(prim, a, y, b, bias)) }, nil
 }
 
 // skinnyKind tells which skinny product fits, and its scratch in bytes.

@@ -34,6 +34,9 @@ func collapsed(dims []int, strides ...[]int) (d []int, s [][]int) {
 // Binary implements [kernels.Kernels]: up to three axes after merging, the
 // innermost one contiguous or broadcast.
 func (k *Kernels) Binary(p kernels.Binary) (kernels.Run, error) {
+	if half(p.X, p.Z, p.Y) {
+		return k.binaryHalf(p)
+	}
 	s, err := p.Check()
 	if !native(s, err, p.Y) || p.Func == kernels.Pow {
 		return k.Go.Binary(p)

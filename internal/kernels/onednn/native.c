@@ -18,6 +18,7 @@ static void thread_free(void *p) {
 	vl_thread *t = p;
 	if (t->stream) dnnl_stream_destroy(t->stream);
 	free(t->scratch);
+	free(t->block);
 	free(t);
 }
 
@@ -75,6 +76,15 @@ int vl_reserve(size_t bytes) {
 	t->size = bytes;
 	return 0;
 }
+
+void *vl_block(size_t bytes) {
+	vl_thread *t = vl_this_thread();
+	if (!t->block) t->block = vl_cache_aligned(bytes);
+	return t->block;
+}
+
+void vl_widen_rows(vl_n rows, vl_n c, const uint16_t *x, vl_n xp, float *y) { vl_kernels->widen_rows(rows, c, x, xp, y); }
+void vl_narrow_rows(vl_n rows, vl_n c, const float *x, uint16_t *y, vl_n yp) { vl_kernels->narrow(rows, c, 1, x, c, y, yp); }
 
 void *vl_scratch(size_t bytes) {
 	vl_thread *t = vl_this_thread();

@@ -21,7 +21,8 @@ uint64_t vl_fingerprint(const float *p, vl_n n);
 typedef struct {
 	vl_n m, n, k, lda, ldb, ldy, batch, sa, sb, sy;
 	int ta, tb, acc;
-	int bf16; // factors are rounded to bf16 (vl_matmul only)
+	int bf16;     // factors are rounded to bf16 (vl_matmul only)
+	int a16, y16; // a and y are bf16 in memory (likewise)
 	float alpha;
 } vl_gemm;
 int vl_sgemm(const vl_gemm *g, const float *a, const float *b, const float *bias, float *y);
@@ -42,7 +43,8 @@ typedef struct {
 	vl_n n, h, w, cin, cout, oh, ow, kh, kw, groups;
 	vl_n sh, sw, dh, dw, pt, pl, pb, pr;
 	vl_n xp, yp; // pitches
-	int bf16; // factors are rounded to bf16, sums are float32
+	int bf16;         // factors are rounded to bf16, sums are float32
+	int in16, out16;  // what is read and written is bf16 in memory
 } vl_conv_shape;
 enum { VL_FORWARD, VL_BACKWARD_DATA, VL_BACKWARD_WEIGHTS };
 // NULL where oneDNN has nothing usable.
@@ -60,7 +62,7 @@ size_t vl_prim_scratch(const vl_prim *p);
 
 // Runs the primitive: in and out are its activations, w the weights unless
 // packed ones are in use (for backward weights w is written).
-int vl_prim_run(vl_prim *p, const float *in, float *out, float *w, const float *bias);
+int vl_prim_run(vl_prim *p, const void *in, void *out, float *w, const float *bias);
 
 // The products of an attention in bf16; NULL where oneDNN has none. A run takes
 // them, or NULL for float32. P's rows have no gaps then.
@@ -69,9 +71,11 @@ vl_products *vl_attention_products(const vl_attn *a, int backward);
 void vl_products_free(vl_products *s);
 size_t vl_attention_scratch(const vl_attn *a);
 
-int vl_attention(const vl_attn *a, const vl_products *s, const float *q, const float *k, const float *v, const float *mask, float *p, float *o);
-int vl_attention_backward(const vl_attn *a, const vl_products *s, const float *q, const float *k, const float *v, const float *p, const float *go, float *ds, float *dq,
-	float *dk, float *dv);
+// p is NULL where probabilities are not kept; scores holds those of a head then,
+// and where p is bf16.
+int vl_attention(const vl_attn *a, const vl_products *s, const void *q, const void *k, const void *v, const float *mask, void *p, float *scores, void *o);
+int vl_attention_backward(const vl_attn *a, const vl_products *s, const void *q, const void *k, const void *v, const void *p, const void *go, float *ds, void *dq, void *dk,
+	void *dv);
 
 // A box of up to 6 axes; the last strides are innermost.
 typedef struct {
@@ -96,6 +100,14 @@ void vl_softmax(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, vl_n yp, i
 void vl_softmax_backward(vl_n rows, vl_n c, const float *y, vl_n yp, const float *dy, vl_n gp, float *dx, vl_n dp, int log, int acc);
 void vl_pool(const vl_pool_shape *s, const float *x, float *y, int64_t *index);
 void vl_depthwise_weights(const vl_pool_shape *s, const float *x, const float *dy, float *dw, int acc);
+
+// Rows of bf16 to float32 without gaps, and back.
+void vl_widen_rows(vl_n rows, vl_n c, const uint16_t *x, vl_n xp, float *y);
+void vl_narrow_rows(vl_n rows, vl_n c, const float *x, uint16_t *y, vl_n yp);
+
+// A block of the calling thread's own that stays where it is, for rows in float32;
+// of the same size at every call.
+void *vl_block(size_t bytes);
 
 // Makes the calling thread's scratch hold at least so many bytes.
 int vl_reserve(size_t bytes);

@@ -23,6 +23,9 @@ func NewBF16() (*Kernels, bool, error) {
 	return k, false, err
 }
 
+// BF16 is false: there are no kernels for it.
+func (k *Kernels) BF16() bool { return false }
+
 // Available reports whether this build has oneDNN.
 func Available() bool { return false }
 

@@ -44,6 +44,10 @@ package onednn
 #cgo nocallback vl_pool
 #cgo noescape vl_depthwise_weights
 #cgo nocallback vl_depthwise_weights
+#cgo noescape vl_widen_rows
+#cgo nocallback vl_widen_rows
+#cgo noescape vl_narrow_rows
+#cgo nocallback vl_narrow_rows
 #cgo noescape vl_fingerprint
 #cgo nocallback vl_fingerprint
 */
@@ -102,6 +106,10 @@ func NewBF16() (k *Kernels, ok bool, err error) {
 	k.bf16, k.least = C.vl_has_bf16() != 0, 1<<20
 	return k, k.bf16, nil
 }
+
+// BF16 reports whether products are made of bf16, and values may be bf16 in
+// memory.
+func (k *Kernels) BF16() bool { return k.bf16 }
 
 // Available reports whether this build has oneDNN.
 func Available() bool { return true }

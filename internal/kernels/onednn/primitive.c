@@ -23,8 +23,9 @@ struct vl_prim {
 	dnnl_exec_arg_t reorder_args[2];
 	size_t wbytes;
 	// Rows with gaps, and a gradient that is added, go through dense scratch; so
-	// does the input of a product in bf16.
-	int acc_out, acc_w, bf16;
+	// does what is read for a product in bf16 and is not so in memory.
+	int acc_out, acc_w, narrow_in, narrow_out;
+	int in16, out16; // bf16 in memory, without gaps
 	vl_n in_rows, in_cols, in_pitch, out_rows, out_cols, out_pitch;
 };
 
@@ -110,14 +111,15 @@ vl_prim *vl_matmul(const vl_gemm *g, int bias) {
 	vl_prim *p = calloc(1, sizeof *p);
 	dnnl_matmul_desc_t d;
 	dnnl_data_type_t factor = g->bf16 ? dnnl_bf16 : dnnl_f32;
-	if (g->bf16) {
+	p->in16 = g->a16, p->out16 = g->y16;
+	if (g->bf16 && !g->a16) {
 		as[0] = g->k;
-		p->bf16 = 1, p->in_rows = g->m, p->in_cols = g->k, p->in_pitch = g->lda;
+		p->narrow_in = 1, p->in_rows = g->m, p->in_cols = g->k, p->in_pitch = g->lda;
 	}
 	int s = dnnl_memory_desc_init_by_strides(&a, 2, ad, factor, as);
 	if (!s) s = dnnl_memory_desc_init_by_strides(&p->plain, 2, bd, dnnl_f32, bs);
 	if (!s) s = dnnl_memory_desc_init_by_tag(&b, 2, bd, factor, dnnl_format_tag_any);
-	if (!s) s = dnnl_memory_desc_init_by_strides(&y, 2, yd, dnnl_f32, ys);
+	if (!s) s = dnnl_memory_desc_init_by_strides(&y, 2, yd, g->y16 ? dnnl_bf16 : dnnl_f32, ys);
 	if (!s) s = dnnl_memory_desc_init_by_strides(&v, 2, vd, dnnl_f32, vs);
 	if (!s) s = dnnl_matmul_desc_init(&d, &a, &b, bias ? &v : NULL, &y);
 	dnnl_primitive_attr_t at = sum_attr(g->acc);
@@ -144,11 +146,13 @@ vl_prim *vl_conv(int kind, const vl_conv_shape *c, int bias, int acc) {
 	dnnl_memory_desc_t x, y, w, b;
 	vl_prim *p = calloc(1, sizeof *p);
 	p->kind = kind;
-	p->bf16 = c->bf16;
+	p->narrow_in = c->bf16 && !c->in16;
+	p->narrow_out = c->bf16 && !c->out16 && kind == VL_BACKWARD_WEIGHTS;
+	p->in16 = c->in16, p->out16 = c->out16;
 	dnnl_data_type_t factor = c->bf16 ? dnnl_bf16 : dnnl_f32;
 	// The forward pass that a gradient is told of has no float32 in it.
 	int s = dnnl_memory_desc_init_by_tag(&x, 4, xd, factor, dnnl_nhwc);
-	if (!s) s = dnnl_memory_desc_init_by_tag(&y, 4, yd, kind == VL_FORWARD ? dnnl_f32 : factor, dnnl_nhwc);
+	if (!s) s = dnnl_memory_desc_init_by_tag(&y, 4, yd, kind == VL_FORWARD && !c->out16 ? dnnl_f32 : factor, dnnl_nhwc);
 	if (!s) s = dnnl_memory_desc_init_by_tag(&w, nd, g > 1 ? w5 : w4, factor, dnnl_format_tag_any);
 	if (!s) s = dnnl_memory_desc_init_by_tag(&p->plain, nd, g > 1 ? w5 : w4, dnnl_f32, g > 1 ? dnnl_goihw : dnnl_oihw);
 	if (!s) s = dnnl_memory_desc_init_by_tag(&b, 1, bd, dnnl_f32, dnnl_x);
@@ -173,10 +177,11 @@ vl_prim *vl_conv(int kind, const vl_conv_shape *c, int bias, int acc) {
 		p->in_rows = yr, p->in_cols = c->cout, p->in_pitch = c->yp;
 		p->out_rows = xr, p->out_cols = c->cin, p->out_pitch = c->xp;
 		p->acc_out = acc;
-		x.data_type = dnnl_f32;
+		if (!c->out16) x.data_type = dnnl_f32;
 		s = dnnl_dilated_convolution_backward_data_desc_init(&d, dnnl_convolution_direct, &x, &w, &y, st, di, pl, pr);
 	} else {
 		p->acc_w = acc;
+		w.data_type = dnnl_f32;
 		s = dnnl_dilated_convolution_backward_weights_desc_init(&d, dnnl_convolution_direct, &x, &w, NULL, &y, st, di, pl, pr);
 	}
 	if (!s) s = dnnl_primitive_desc_create(&p->pd, &d, NULL, vl_engine, hint);
@@ -229,10 +234,13 @@ void vl_prim_use(vl_prim *p, const vl_packed *k) {
 }
 
 static size_t in_bytes(const vl_prim *p) {
-	if (p->bf16) return aligned(p->in_rows * p->in_cols * sizeof(uint16_t));
+	if (p->in16) return 0;
+	if (p->narrow_in) return aligned(p->in_rows * p->in_cols * sizeof(uint16_t));
 	return p->in_pitch > p->in_cols ? aligned(p->in_rows * p->in_cols * sizeof(float)) : 0;
 }
 static size_t out_bytes(const vl_prim *p) {
+	if (p->out16) return 0;
+	if (p->narrow_out) return aligned(p->out_rows * p->out_cols * sizeof(uint16_t));
 	return p->out_pitch > p->out_cols || p->acc_out ? aligned(p->out_rows * p->out_cols * sizeof(float)) : 0;
 }
 
@@ -242,7 +250,7 @@ static void copy_rows(vl_n rows, vl_n cols, const float *x, vl_n xp, float *y, v
 	for (vl_n r = 0; r < rows; r++) memcpy(y + r * yp, x + r * xp, cols * sizeof *y);
 }
 
-int vl_prim_run(vl_prim *p, const float *in, float *out, float *w, const float *bias) {
+int vl_prim_run(vl_prim *p, const void *in, void *out, float *w, const float *bias) {
 	char *tmp = vl_scratch(vl_prim_scratch(p));
 	float *weights = w, *dense_in = (float *)in, *dense_out = out;
 	dnnl_stream_t stream = vl_this_thread()->stream;
@@ -254,13 +262,14 @@ int vl_prim_run(vl_prim *p, const float *in, float *out, float *w, const float *
 	if (in_bytes(p)) {
 		dense_in = (float *)tmp;
 		tmp += in_bytes(p);
-		if (p->bf16) vl_kernels->narrow(p->in_rows, p->in_cols, 1, in, p->in_pitch, (uint16_t *)dense_in);
+		if (p->narrow_in) vl_kernels->narrow(p->in_rows, p->in_cols, 1, in, p->in_pitch, (uint16_t *)dense_in, p->in_cols);
 		else copy_rows(p->in_rows, p->in_cols, in, p->in_pitch, dense_in, p->in_cols);
 	}
 	if (out_bytes(p)) {
 		dense_out = (float *)tmp;
 		// The gradient's second operand is read; so is an output that is added to.
-		if (!p->acc_out) copy_rows(p->out_rows, p->out_cols, out, p->out_pitch, dense_out, p->out_cols);
+		if (p->narrow_out) vl_kernels->narrow(p->out_rows, p->out_cols, 1, out, p->out_pitch, (uint16_t *)dense_out, p->out_cols);
+		else if (!p->acc_out) copy_rows(p->out_rows, p->out_cols, out, p->out_pitch, dense_out, p->out_cols);
 	}
 	dnnl_memory_set_data_handle(p->args[0].memory, dense_in);
 	dnnl_memory_set_data_handle(p->args[1].memory, dense_out);

@@ -9,6 +9,9 @@ import "github.com/vislora/vislora/internal/kernels"
 
 // LayerNorm implements [kernels.Kernels].
 func (k *Kernels) LayerNorm(p kernels.LayerNorm) (kernels.Run, error) {
+	if half(p.X, p.Y) {
+		return k.layerNormHalf(p)
+	}
 	s, err := p.Check(false)
 	if !native(s, err, p.X) {
 		return k.Go.LayerNorm(p)
@@ -20,6 +23,9 @@ func (k *Kernels) LayerNorm(p kernels.LayerNorm) (kernels.Run, error) {
 
 // LayerNormBackward implements [kernels.Kernels].
 func (k *Kernels) LayerNormBackward(p kernels.LayerNorm) (kernels.Run, error) {
+	if half(p.X, p.DY, p.DX) {
+		return k.layerNormBackwardHalf(p)
+	}
 	s, err := p.Check(true)
 	if !native(s, err, p.X) {
 		return k.Go.LayerNormBackward(p)
@@ -68,6 +74,9 @@ func vectorised(f kernels.Func) bool {
 
 // Unary implements [kernels.Kernels].
 func (k *Kernels) Unary(p kernels.Unary) (kernels.Run, error) {
+	if half(p.X, p.Y, p.Deriv) {
+		return k.unaryHalf(p)
+	}
 	s, err := p.Check(false)
 	if !native(s, err, p.X) || !vectorised(p.Func) {
 		return k.Go.Unary(p)
@@ -80,6 +89,9 @@ func (k *Kernels) Unary(p kernels.Unary) (kernels.Run, error) {
 
 // UnaryBackward implements [kernels.Kernels].
 func (k *Kernels) UnaryBackward(p kernels.Unary) (kernels.Run, error) {
+	if half(p.X, p.DY, p.DX, p.Deriv) {
+		return k.unaryBackwardHalf(p)
+	}
 	s, err := p.Check(true)
 	if !native(s, err, p.DY) {
 		return k.Go.UnaryBackward(p)
@@ -98,6 +110,9 @@ func (k *Kernels) UnaryBackward(p kernels.Unary) (kernels.Run, error) {
 
 // ChannelAffine implements [kernels.Kernels].
 func (k *Kernels) ChannelAffine(p kernels.ChannelAffine) (kernels.Run, error) {
+	if half(p.X, p.Y) {
+		return k.channelAffineHalf(p)
+	}
 	s, err := p.Check()
 	if !native(s, err, p.X) {
 		return k.Go.ChannelAffine(p)
@@ -109,6 +124,9 @@ func (k *Kernels) ChannelAffine(p kernels.ChannelAffine) (kernels.Run, error) {
 
 // ColumnSum implements [kernels.Kernels].
 func (k *Kernels) ColumnSum(p kernels.ColumnSum) (kernels.Run, error) {
+	if half(p.X, p.Z) {
+		return k.columnSumHalf(p)
+	}
 	s, err := p.Check()
 	if !native(s, err, p.X) {
 		return k.Go.ColumnSum(p)

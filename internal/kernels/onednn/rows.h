@@ -30,6 +30,7 @@ typedef struct {
 	vl_n dqb, dqt, dqh, dkb, dkt, dkh, dvb, dvt, dvh;
 	vl_n ppitch, pstep;   // of a row of P, of a head of P (0: one scratch)
 	vl_n mpitch, mb, mh;  // of the mask
+	int q16, k16, v16, o16, p16, dq16, dk16, dv16; // bf16 in memory; o: o and its gradient
 } vl_attn;
 
 typedef struct {
@@ -55,7 +56,9 @@ typedef struct {
 	void (*softmax_backward)(vl_n rows, vl_n c, const float *y, vl_n yp, const float *dy, vl_n gp, float *dx, vl_n dp, int log, int acc);
 	void (*add_rows)(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, vl_n yp);
 	// y = scale·x rounded to bf16, ties to even; NaN stays NaN
-	void (*narrow)(vl_n rows, vl_n c, float scale, const float *x, vl_n xp, uint16_t *y);
+	void (*narrow)(vl_n rows, vl_n c, float scale, const float *x, vl_n xp, uint16_t *y, vl_n yp);
+	// y = x, which is bf16
+	void (*widen_rows)(vl_n rows, vl_n c, const uint16_t *x, vl_n xp, float *y);
 	// y (m, n) = α·x (m, k)·b (n, k)ᵀ + bias, n small
 	void (*dots)(vl_n m, vl_n n, vl_n k, float alpha, const float *x, vl_n xp, const float *b, vl_n bp, const float *bias, float *y, vl_n yp, int acc);
 	// y (m, n) = α·h (m, k)·b (k, n) + bias, k small

@@ -12,6 +12,7 @@ typedef struct {
 	dnnl_stream_t stream;
 	void *scratch;
 	size_t size;
+	void *block; // see vl_block
 } vl_thread;
 
 vl_thread *vl_this_thread(void);
