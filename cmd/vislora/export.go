@@ -14,6 +14,7 @@ var exportVerb = verb{"export", "merge an adapter into an ONNX file any runtime 
 	"vislora export --weights runs/detect/train --out detector.onnx --nms --conf 0.3 --verify 50 --data photos/",
 	"vislora export --weights runs/instance/train --out objects.onnx --nms --verify 50 --data photos/",
 	"vislora export --weights runs/segment/train --out pixels.onnx --argmax --verify 30 --data smears/",
+	"vislora export --weights runs/segment/train --out pixels.onnx --embed-preprocessing --original-size --argmax",
 	"vislora export --weights runs/classify/train --format peft --out adapter/",
 }, runExport}
 
@@ -30,6 +31,7 @@ func runExport(ctx context.Context, e *env, args []string) error {
 	e.fs.IntVar(&c.MaxDet, "max-det", 0, "with --nms: most boxes of one picture; 0 = 300")
 	e.fs.BoolVar(&c.Agnostic, "agnostic", false, "with --nms: boxes of different classes drop each other too")
 	e.fs.BoolVar(&c.ArgMax, "argmax", false, "put out the classes of pixels, labels (N, H, W), and not their logits")
+	e.fs.BoolVar(&c.OriginalSize, "original-size", false, "with --embed-preprocessing: put out classes of pixels, or their logits, at the picture's own size")
 	e.fs.StringVar(&c.Names, "names", "", "class names of a bare model: `file`, coco80, voc21 or cifar10")
 	e.fs.IntVar(&c.Verify, "verify", 0, "run the file in ONNX Runtime on `N` images and compare")
 	e.fs.StringVar(&c.Data, "data", "", "images for --verify; without it, noise")

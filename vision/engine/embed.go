@@ -31,6 +31,8 @@ type EmbeddedPreprocess struct {
 	Feeds      string `json:"feeds"`
 	FeedsType  string `json:"feeds_type"`  // float32 or float16
 	FeedsShape []int  `json:"feeds_shape"` // −1 is open
+	// Original is set where the output has the picture's own size.
+	Original *OriginalSize `json:"original,omitempty"`
 }
 
 // embedPreprocess puts the whole preprocessing before the picture input of a
@@ -255,6 +257,9 @@ func peel(m *onnx.Model) error {
 	}
 	if n := g.Producer()[p.Feeds]; n == nil || !strings.HasPrefix(n.Name, embedPrefix) {
 		return bad("no embedded node makes %q", p.Feeds)
+	}
+	if err := p.unenlarge(g); err != nil {
+		return bad("%v", err)
 	}
 	embedded := func(n *ir.Node) bool { return strings.HasPrefix(n.Name, embedPrefix) }
 	for _, n := range g.Nodes {

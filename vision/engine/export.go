@@ -30,6 +30,9 @@ type ExportConfig struct {
 	Agnostic  bool
 	// ArgMax puts out the classes of pixels and not their logits.
 	ArgMax bool
+	// OriginalSize puts classes of pixels, or their logits, out at the size of the
+	// picture that went in; only with the preprocessing inside the file.
+	OriginalSize bool
 	// Names are the class names of a bare model that carries none.
 	Names string
 	// Verify runs the file in ONNX Runtime on so many images and compares. The
@@ -80,6 +83,9 @@ func Export(ctx context.Context, c ExportConfig) (*Exported, error) {
 		if c.EmbedPreprocessing {
 			return nil, errors.New("an adapter has no graph to embed the preprocessing in: use --format onnx with --embed-preprocessing")
 		}
+		if c.ArgMax || c.OriginalSize {
+			return nil, errors.New("an adapter has no graph that puts classes of pixels out: use --format onnx with --argmax and --original-size")
+		}
 		return l.exportPEFT(c)
 	}
 	return nil, fmt.Errorf("format %q: use onnx or peft", c.Format)
@@ -127,6 +133,9 @@ func (l *Loaded) exportONNX(ctx context.Context, c ExportConfig) (*Exported, err
 	}
 	if c.ArgMax && l.Task != vision.Segment {
 		return nil, fmt.Errorf("%s is trained to %s: --argmax is for classes of pixels", c.Weights, l.Task)
+	}
+	if c.OriginalSize && l.Task != vision.Segment {
+		return nil, fmt.Errorf("%s is trained to %s: --original-size is for classes of pixels", c.Weights, l.Task)
 	}
 	if out.Merged, out.Preprocess, err = l.writeONNX(c, outputs{nms: t, argMax: c.ArgMax}); err != nil {
 		return nil, err
@@ -197,30 +206,40 @@ func (l *Loaded) writeONNX(c ExportConfig, o outputs) (*Merged, *EmbeddedPreproc
 		if has.Preprocess != l.Pre {
 			return nil, nil, fmt.Errorf("%s has another preprocessing embedded (%s) than the one in use (%s): export from the model without it", l.Model.Path, describePreprocess(has.Preprocess), describePreprocess(l.Pre))
 		}
-		meta[MetaPreprocess] = has
+		if l.Head != nil && l.Head.Segment == nil {
+			has.Original = nil // another head's output takes its place
+		}
 	}
-	if (has != nil || c.EmbedPreprocessing) && l.placesBoxes() {
+	if has == nil && !c.EmbedPreprocessing {
+		if c.OriginalSize {
+			return nil, nil, errors.New("--original-size needs --embed-preprocessing too: a file that takes prepared pictures does not know how large they were")
+		}
+		m, err := l.writeMerged(c.Out, meta, o)
+		return m, nil, err
+	}
+	if l.placesBoxes() {
 		o.place = &placing{pre: l.Pre}
 		if has != nil {
 			o.place.image = has.Input
 		}
 	}
-	if has != nil {
-		m, err := l.writeMerged(c.Out, meta, o, func(_ *onnx.Editor, picture ir.Value) error {
-			has.FeedsShape = picture.Type.Dims
-			return nil
-		})
-		return m, has, err
+	if l.enlarges(c, has) {
+		o.original = &pixelMap{}
 	}
-	if !c.EmbedPreprocessing {
-		m, err := l.writeMerged(c.Out, meta, o)
-		return m, nil, err
-	}
-	var made *EmbeddedPreprocess
+	made := has
 	m, err := l.writeMerged(c.Out, meta, o, func(e *onnx.Editor, picture ir.Value) error {
 		var err error
-		if made, err = l.embedPreprocess(e, picture, l.Pre); err != nil {
-			return err
+		if has == nil {
+			if made, err = l.embedPreprocess(e, picture, l.Pre); err != nil {
+				return err
+			}
+		} else {
+			has.FeedsShape = picture.Type.Dims
+		}
+		if o.original != nil {
+			if err := l.originalSize(e, made, o); err != nil {
+				return err
+			}
 		}
 		b, err := json.Marshal(made)
 		meta[MetaPreprocess] = string(b)
@@ -237,6 +256,9 @@ func (e *Exported) String() string {
 	}
 	if p := e.Preprocess; p != nil {
 		s += fmt.Sprintf("\ninput %q: uint8 (N, H, W, 3), RGB of any size; inside: %s", p.Input, describePreprocess(p.Preprocess))
+		if p.Original != nil {
+			s += "\noutput at the size of the picture"
+		}
 	}
 	if t := e.NMS; t != nil {
 		also := ""

@@ -129,7 +129,7 @@ func (m *merger) read(b *fileBuilder, value string) (head.Value, error) {
 type fileOutput struct {
 	name, value string
 	dtype       ir.DType
-	dims        []int // −1 is open: the batch, or as many boxes as there are
+	dims        []int // −1 is open: the batch, as many boxes as there are, or last the picture's size
 }
 
 // outputs puts values in the place of the graph's outputs, removes what is not
@@ -144,6 +144,9 @@ func (m *merger) outputs(list []fileOutput) ([]string, error) {
 		t := ir.Type{DType: o.dtype, Dims: o.dims, Known: true, Params: make([]string, len(o.dims))}
 		if t.Params[0] = batch; list[0].name == "boxes" {
 			t.Params[0] = "boxes"
+		}
+		if k := len(o.dims); k > 2 && o.dims[k-1] < 0 {
+			t.Params[k-2], t.Params[k-1] = "image_height", "image_width"
 		}
 		values = append(values, ir.Value{Name: o.value, Type: t})
 	}

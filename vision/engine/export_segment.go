@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/vislora/vislora/internal/onnx/ir"
 	"github.com/vislora/vislora/internal/ops"
@@ -10,17 +11,16 @@ import (
 )
 
 // segmenter writes a new segmentation head, or the new last layer of the model's
-// own, and enlarges its logits to the network's input; argMax writes the classes
-// in place of the logits. Without either the file's outputs stay as they are.
+// own, and enlarges its logits to the network's input; with o.argMax it writes the
+// classes in place of the logits, of a kept head too. A kept head alone leaves the
+// file's outputs as they are. With o.original the logits are left as they are, to
+// be enlarged when the picture's size is known ([Network.originalSize]).
 //
 //	logits (N, K, H, W)   labels (N, H, W) int64
-func (m *merger) segmenter(argMax bool) (err error) {
+func (m *merger) segmenter(o outputs) (err error) {
 	defer ops.Recover(&err)
 	n := m.n
-	if !n.Head.Segment.written() {
-		if argMax {
-			return fmt.Errorf("%s: its own head was kept, and its outputs stay as they are: leave --argmax out", n.Model.Path)
-		}
+	if !n.Head.Segment.written() && !o.argMax && o.original == nil {
 		return nil
 	}
 	b := newFileBuilder(m.e, n.Model.Opset(""), m.headParam)
@@ -29,24 +29,46 @@ func (m *merger) segmenter(argMax bool) (err error) {
 		return err
 	}
 	h, w := n.Height, n.Width
+	if o.original != nil {
+		h, w = b.Shape(y)[1], b.Shape(y)[2]
+	}
 	if s := b.Shape(y); s[1] != h || s[2] != w {
 		y = b.Bilinear(y, h, w)
 	}
 	v := fileOf(y)
 	out := fileOutput{"logits", v.name, ir.Float, []int{v.dims[0], n.Head.Classes, h, w}}
-	if argMax {
-		out = fileOutput{"labels", b.node("ArgMax", ir.Attrs{"axis": int64(1), "keepdims": int64(0)}, v.name), ir.Int64, []int{v.dims[0], h, w}}
+	switch {
+	case o.original != nil:
+		out.name = v.name
+	case o.argMax:
+		out = fileOutput{"labels", b.labels(v.name), ir.Int64, []int{v.dims[0], h, w}}
 	}
 	if b.err != nil {
 		return fmt.Errorf("write the segmentation head into %s: %w", n.Model.Path, b.err)
 	}
 	m.report.Added = append(m.report.Added, b.added...)
 	m.sized = true
-	_, err = m.outputs([]fileOutput{out})
+	names, err := m.outputs([]fileOutput{out})
+	if o.original != nil && err == nil {
+		o.original.name, o.original.dims = names[0], v.dims
+	}
 	return err
 }
 
-// VerifiedPixels compares classes of pixels, at the size of the network's input.
+// labels are the classes (N, h, w) of the largest of logits (N, K, h, w).
+func (g *grapher) labels(logits string) string {
+	return g.node("ArgMax", ir.Attrs{"axis": int64(1), "keepdims": int64(0)}, logits)
+}
+
+// putsLabels reports whether the file itself puts out labels (N, H, W) of its
+// input's size.
+func (n *Network) putsLabels() bool {
+	t := n.Annotation.Graph.Types[n.Annotation.Graph.Outputs[0].Name]
+	return t.DType == ir.Int64 && len(t.Dims) == 3 && t.Dims[1] == n.Height && t.Dims[2] == n.Width
+}
+
+// VerifiedPixels compares classes of pixels, at the size of the network's input or
+// of the picture.
 type VerifiedPixels struct {
 	Pixels int `json:"pixels"`
 	Same   int `json:"same"`
@@ -59,7 +81,8 @@ const pixelTolerance = 1e-4
 // pixelJudge judges logits or labels that export wrote.
 type pixelJudge struct {
 	*Loaded
-	cells [2]int
+	original bool // at the picture's own size
+	cells    [2]int
 }
 
 func (j *pixelJudge) maker() maker {
@@ -74,9 +97,13 @@ func (j *pixelJudge) maker() maker {
 	}
 }
 
-func (j *pixelJudge) compare(v *Verification, _ verifyCase, outs [][]float32, theirs []*ir.Tensor) error {
+func (j *pixelJudge) compare(v *Verification, c verifyCase, outs [][]float32, theirs []*ir.Tensor) error {
 	h, w, k := j.Height, j.Width, j.Head.Classes
 	view := head.View{Map: j.cells, Input: [2]int{h, w}, Place: transform.Placement{W: w, H: h}}
+	if j.original {
+		h, w = c.h, c.w
+		view.Place = transform.Place(j.Pre, w, h)
+	}
 	ours, err := view.Labels(outs[0], h, w)
 	if err != nil {
 		return err
@@ -87,8 +114,8 @@ func (j *pixelJudge) compare(v *Verification, _ verifyCase, outs [][]float32, th
 	t := theirs[0]
 	if t.DType == ir.Int64 {
 		labels := t.Int64s()
-		if len(labels) != h*w {
-			return fmt.Errorf("ONNX Runtime gives %d labels, the picture has %d pixels", len(labels), h*w)
+		if want := []int{1, h, w}; !slices.Equal(t.Dims, want) {
+			return fmt.Errorf("ONNX Runtime gives labels %v, the picture has %v", t.Dims, want)
 		}
 		for i, c := range labels {
 			v.pixel(int(c) == int(ours[i]))
@@ -96,8 +123,8 @@ func (j *pixelJudge) compare(v *Verification, _ verifyCase, outs [][]float32, th
 		return nil
 	}
 	logits := t.Float32s()
-	if len(logits) != k*h*w {
-		return fmt.Errorf("ONNX Runtime gives %d logits for %d classes of %d×%d pixels", len(logits), k, h, w)
+	if want := []int{1, k, h, w}; !slices.Equal(t.Dims, want) {
+		return fmt.Errorf("ONNX Runtime gives logits %v, not %v", t.Dims, want)
 	}
 	for i, c := range ours {
 		best := 0

@@ -29,6 +29,9 @@ type outputs struct {
 	nms    *thresholds // boxes are chosen inside the file
 	place  *placing    // and put into pixels of the picture
 	argMax bool        // classes of pixels and not their logits
+	// original is filled in with the map that is then enlarged to the picture's own
+	// size; nil where that is not asked for.
+	original *pixelMap
 }
 
 // merge writes the network's adapter, trained parameters and head into an
@@ -66,7 +69,7 @@ func (n *Network) merge(e *onnx.Editor, o outputs) (*merger, error) {
 	case h.Detect != nil:
 		err = m.detector(o.nms, o.place)
 	case h.Segment != nil:
-		err = m.segmenter(o.argMax)
+		err = m.segmenter(o)
 	default:
 		err = m.head()
 	}

@@ -45,20 +45,21 @@ type judge interface {
 }
 
 // judgeOf chooses how a file is judged; coarse allows for rounding.
-func (l *Loaded) judgeOf(coarse, embedded bool, t *thresholds) judge {
+func (l *Loaded) judgeOf(coarse bool, embedded *EmbeddedPreprocess, t *thresholds, argMax bool) judge {
 	tolerance := Tolerance
-	if coarse || embedded {
+	original := embedded != nil && embedded.Original != nil
+	if coarse || embedded != nil {
 		tolerance = CoarseTolerance
 	}
 	switch {
 	case t != nil:
-		return &boxJudge{loaded: l, thresholds: *t, coarse: coarse, placed: embedded && l.placesBoxes()}
+		return &boxJudge{loaded: l, thresholds: *t, coarse: coarse, placed: embedded != nil && l.placesBoxes()}
 	case l.Head == nil || l.Head.Detect == nil && l.Head.Segment == nil:
-		return &classJudge{l, tolerance, embedded}
+		return &classJudge{l, tolerance, embedded != nil}
 	case l.Head.Detect != nil && l.Head.Detect.written():
 		return &rowJudge{loaded: l, tolerance: tolerance}
-	case l.Head.Segment != nil && l.Head.Segment.written():
-		return &pixelJudge{Loaded: l}
+	case l.Head.Segment != nil && (l.Head.Segment.written() || argMax || original || l.putsLabels()):
+		return &pixelJudge{Loaded: l, original: original}
 	}
 	return &fileJudge{l, tolerance}
 }
@@ -90,7 +91,7 @@ func (l *Loaded) verify(ctx context.Context, c ExportConfig, embedded *EmbeddedP
 		return nil, err
 	}
 	defer s.close()
-	j := l.judgeOf(l.fileFloat() == ir.Float16, embedded != nil, t)
+	j := l.judgeOf(l.fileFloat() == ir.Float16, embedded, t, c.ArgMax)
 	run := newRunner(s.team, s.kernels, j.maker())
 	defer run.close()
 	set, err := run.prepare(1)

@@ -298,6 +298,9 @@ func (r Run) commands() []command {
 	out = append(out,
 		command{"One ONNX file with the adapter merged in, checked against this model", "vislora export --weights " + w + " --format onnx --out merged.onnx --verify 16"},
 		command{"The same, taking pictures of any size instead of prepared input", "vislora export --weights " + w + " --format onnx --embed-preprocessing --out merged.onnx"})
+	if r.Task == "segment" {
+		out = append(out, command{"The same, with the class of every pixel at the picture's own size", "vislora export --weights " + w + " --format onnx --embed-preprocessing --original-size --argmax --out merged.onnx"})
+	}
 	if chosen := map[string]string{"detect": "the boxes", "instance": "the boxes and their masks"}[r.Task]; chosen != "" {
 		out = append(out, command{"The same, with " + chosen + " chosen inside the file", "vislora export --weights " + w + " --format onnx --nms --out merged.onnx --verify 16"})
 	}
