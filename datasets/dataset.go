@@ -36,6 +36,9 @@ type Sample struct {
 	Group string
 	// W and H are the size with EXIF's orientation applied.
 	W, H int
+	// Scale is how many pixels of the file one of the annotation file is in x and
+	// y, zeros where they are the same.
+	Scale [2]float64
 	// Index is the place of the sample in [Dataset.Samples]. Random numbers
 	// are keyed by it.
 	Index int

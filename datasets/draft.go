@@ -81,6 +81,9 @@ func (d *Draft) Finish() (*Dataset, error) {
 			continue
 		}
 		s := Sample{Path: im.Path, Name: im.Name, Split: im.Split, ImageID: im.ID, W: f.W, H: f.H, Label: -1, Labels: []int{}}
+		if !im.Relative && (sx != 1 || sy != 1) {
+			s.Scale = [2]float64{sx, sy}
+		}
 		s.Objects = d.objects(im, f.W, f.H, sx, sy)
 		for i := range s.Objects {
 			s.Labels = append(s.Labels, s.Objects[i].Class)

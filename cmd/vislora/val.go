@@ -11,6 +11,7 @@ import (
 
 var valVerb = verb{"val", "evaluate weights on a split", []string{
 	"vislora val --weights runs/classify/train --data photos/ --split test",
+	"vislora val --weights runs/detect/train --data shelves/ --save-coco results.json",
 	"vislora val --weights model.onnx --data photos/ --names classes.txt --preset imagenet --json",
 }, runVal}
 
@@ -18,7 +19,7 @@ func runVal(ctx context.Context, e *env, args []string) error {
 	var c engine.ValConfig
 	e.fs.StringVar(&c.Weights, "weights", "", "run directory, adapter folder or ONNX `file`")
 	e.fs.StringVar(&c.Model, "model", "", "the base model, if it moved")
-	e.fs.StringVar(&c.Data, "data", "", "image `folder`")
+	e.fs.StringVar(&c.Data, "data", "", "image `folder`, or annotations (docs/format)")
 	e.fs.StringVar(&c.Split, "split", "val", "train, val or test")
 	e.fs.StringVar(&c.Names, "names", "", "class names of a bare model: `file`, coco80, voc21 or cifar10")
 	e.fs.IntVar(&c.ImgSz, "imgsz", 0, "input size; 0 = the model's")
@@ -32,6 +33,7 @@ func runVal(ctx context.Context, e *env, args []string) error {
 	bind(e, "", reflect.ValueOf(&c.Preprocess).Elem())
 	asJSON := e.fs.Bool("json", false, "print one JSON object on stdout")
 	save := e.fs.String("save-json", "", "write the metrics to this `file` too")
+	results := e.fs.String("save-coco", "", "write what was found to this `file`, as COCO results with the ids of the annotation file (boxes, masks of objects)")
 	positional, err := e.parse(args)
 	if err != nil {
 		return err
@@ -58,8 +60,18 @@ func runVal(ctx context.Context, e *env, args []string) error {
 	}
 	if *asJSON {
 		_, err = fmt.Fprintln(e.out, string(b))
+	} else {
+		_, err = fmt.Fprint(e.out, v.Metrics.Table())
+	}
+	if err != nil || *results == "" {
 		return err
 	}
-	fmt.Fprint(e.out, v.Metrics.Table())
-	return nil
+	found, left, err := v.COCOResults()
+	if err != nil {
+		return err
+	}
+	if left > 0 {
+		e.logf("note     %d objects are of classes that the annotations have no id for: left out of %s", left, *results)
+	}
+	return engine.WriteFile(*results, found)
 }

@@ -12,16 +12,6 @@ import (
 	"github.com/vislora/vislora/vision"
 )
 
-// cocoResult is one line of COCO's results format.
-type cocoResult struct {
-	ImageID    any   `json:"image_id"` // the file's name if that is no number
-	CategoryID int64 `json:"category_id"`
-	// Box is x, y, width, height.
-	Box          *[4]float64          `json:"bbox,omitempty"`
-	Segmentation *vision.Segmentation `json:"segmentation,omitempty"`
-	Score        float64              `json:"score"`
-}
-
 // cocoResults are the boxes and masks for tools that read COCO's results. The image's id is
 // the number that its file is called, as COCO's are, or its name, of a video with
 // the frame behind; the category's id is COCO's own for its 80 classes, else the
