@@ -20,6 +20,8 @@ type OriginalSize struct {
 	// (N, K, h, w).
 	Value string `json:"value"`
 	Shape []int  `json:"shape"` // −1 is open
+	// Output is "logits" or "labels".
+	Output string `json:"output"`
 }
 
 // pixelMap is a map of logits (N, h, w, K) in a file, (N, K, h, w) there.
@@ -58,7 +60,7 @@ func (n *Network) originalSize(e *onnx.Editor, p *EmbeddedPreprocess, o outputs)
 	if g.err != nil {
 		return fmt.Errorf("enlarge the output of %s: %w", n.Model.Path, g.err)
 	}
-	p.Original = &OriginalSize{x.name, []int{x.dims[0], x.dims[3], x.dims[1], x.dims[2]}}
+	p.Original = &OriginalSize{x.name, []int{x.dims[0], x.dims[3], x.dims[1], x.dims[2]}, out.name}
 	_, err := (&merger{n: n, e: e}).outputs([]fileOutput{out})
 	return err
 }

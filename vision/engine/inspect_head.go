@@ -36,6 +36,9 @@ type InspectedPixels struct {
 	Height int    `json:"height"`
 	Width  int    `json:"width"`
 	Stride int    `json:"stride"`
+	// OriginalSize says that the output has the size of the picture that goes in,
+	// and Height and Width are 0.
+	OriginalSize bool `json:"original_size,omitempty"`
 }
 
 // inspectHeads describes the heads for boxes and pixels, which are nil where
@@ -101,6 +104,9 @@ func (n *Network) inspectPixels() *InspectedPixels {
 			p.Stride = n.Height / from[2]
 		}
 	}
+	if e, err := embeddedIn(n.Model); err == nil && e != nil && e.Original != nil {
+		p.Output, p.Height, p.Width, p.OriginalSize = e.Original.Output, 0, 0, true
+	}
 	return p
 }
 
@@ -147,5 +153,9 @@ func (o *OutputNMS) String() string {
 }
 
 func (s *InspectedPixels) text(p func(format string, args ...any)) {
-	p("  pixels        %s of %d classes, %d×%d, from a head of stride %d", s.Output, s.Classes, s.Height, s.Width, s.Stride)
+	size := fmt.Sprintf("%d×%d", s.Height, s.Width)
+	if s.OriginalSize {
+		size = "at the picture's own size"
+	}
+	p("  pixels        %s of %d classes, %s, from a head of stride %d", s.Output, s.Classes, size, s.Stride)
 }

@@ -73,6 +73,7 @@ func TestSegmentExport(t *testing.T) {
 				if back.Task != vision.Segment || back.Pre != l.Pre || !slices.Equal(back.Classes, l.Classes) {
 					t.Fatalf("read back: to %s, %d classes, %+v", back.Task, len(back.Classes), back.Pre)
 				}
+				inspectedPixels(t, cfg, l)
 				// What the base model embeds stays, as it is or with labels now.
 				again := cfg
 				again.EmbedPreprocessing, again.OriginalSize, again.ArgMax = false, false, !cfg.ArgMax
@@ -80,6 +81,19 @@ func TestSegmentExport(t *testing.T) {
 				verifiedPixels(t, back, again)
 			}
 		})
+	}
+}
+
+// inspectedPixels compares what inspect says of a file with how it was exported.
+func inspectedPixels(t *testing.T, cfg ExportConfig, l *Loaded) {
+	t.Helper()
+	in, err := Inspect(InspectConfig{Model: cfg.Out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	output := map[bool]string{false: "logits", true: "labels"}[cfg.ArgMax]
+	if s := in.Pixels; s == nil || s.OriginalSize != cfg.OriginalSize || s.Output != output || s.Classes != len(l.Classes) || s.Stride < 2 || s.Stride > 16 || (s.Height == 0) != cfg.OriginalSize {
+		t.Errorf("inspect: %+v", s)
 	}
 }
 
@@ -187,7 +201,7 @@ func TestOriginalSizeDamaged(t *testing.T) {
 		{Name: "/argmax", Op: "ArgMax", Inputs: []string{"big"}, Outputs: []string{"labels"}},
 	}}
 	read := func(value string, shape ...int) error {
-		return (&EmbeddedPreprocess{Original: &OriginalSize{value, shape}}).unenlarge(g)
+		return (&EmbeddedPreprocess{Original: &OriginalSize{value, shape, "labels"}}).unenlarge(g)
 	}
 	says(t, read("map", 1, 3, 8), "shape", "[1 3 8]")
 	says(t, read("map", 1, 3, 0, 8), "shape", "[1 3 0 8]")

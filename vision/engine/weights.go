@@ -168,7 +168,7 @@ func (n *Network) exportedSegmenter() {
 		out = m.In(0)
 	}
 	if t := a.Graph.Types[out]; len(t.Dims) == 4 && isFloat(t.DType) {
-		a.Segmenter = &build.Segmenter{Classes: t.Dims[1], Output: out, Logits: out, Stride: 1}
+		a.Segmenter = &build.Segmenter{Classes: t.Dims[1], Output: out, Logits: out, Stride: max(1, n.Height/max(1, t.Dims[2]))}
 	}
 }
 
