@@ -9,6 +9,7 @@
 #   THREADS=$(nproc)      of both contestants
 #   MODELS="vit_tiny …"   of vit_tiny vit_small resnet18 resnet50 mobilenet_v2
 #   MODES="train infer"
+#   DTYPES="f32 bf16"     bf16 is left out where it is not faster than f32
 #   MODEL_DIR=DIR         where the exported models are kept
 #                         (default $TMPDIR/vislora-models)
 #   OUT=FILE              instead of docs/benchmarks.md
@@ -27,6 +28,7 @@ BATCH=${BATCH:-8}
 THREADS=${THREADS:-$(nproc)}
 MODELS=${MODELS:-vit_tiny vit_small resnet18 resnet50 mobilenet_v2}
 MODES=${MODES:-train infer}
+DTYPES=${DTYPES:-f32 bf16}
 MODEL_DIR=${MODEL_DIR:-${TMPDIR:-/tmp}/vislora-models}
 OUT=${OUT:-docs/benchmarks.md}
 VISLORA=${VISLORA:-bin/vislora}
@@ -47,7 +49,13 @@ done
 for mode in $MODES; do
   case $mode in train | infer) ;; *) die "unknown mode '$mode': use train infer" ;; esac
 done
+for dtype in $DTYPES; do
+  case $dtype in f32 | bf16) ;; *) die "unknown dtype '$dtype': use f32 bf16" ;; esac
+done
 [ -x "$VISLORA" ] || die "$VISLORA is not there: run 'make build' first"
+if ! "$VISLORA" version | grep -q 'dtype bf16'; then
+  DTYPES=${DTYPES/bf16/}
+fi
 
 busy=0
 # Our own runs raise the load, so it is looked at once, before the first.
@@ -101,12 +109,12 @@ median() { sort -g | awk '{ v[NR] = $1 } END { if (NR) print (NR % 2) ? v[(NR + 
 
 # ours MODEL MODE and theirs MODEL MODE STEPS [OPTION] put the command into cmd.
 ours() {
-  cmd=("$VISLORA" bench --model "$MODEL_DIR/$1.onnx" --mode "$2" --batch "$BATCH" --dtype f32 --threads "$THREADS" --lora-targets all --lora-r 8 --steps "$STEPS")
+  cmd=("$VISLORA" bench --model "$MODEL_DIR/$1.onnx" --mode "$2" --batch "$BATCH" --dtype "$dtype" --threads "$THREADS" --lora-targets all --lora-r 8 --steps "$STEPS")
 }
 theirs() {
   local targets=all # of a ViT; a CNN has convolutions
   case $1 in vit_*) ;; *) targets=convs ;; esac
-  cmd=("$PYTHON" scripts/peers/peer_bench.py --model "$1" --mode "$2" --batch "$BATCH" --dtype f32 --threads "$THREADS" --targets "$targets" --rank 8 --steps "$3" ${4:+"$4"})
+  cmd=("$PYTHON" scripts/peers/peer_bench.py --model "$1" --mode "$2" --batch "$BATCH" --dtype "$dtype" --threads "$THREADS" --targets "$targets" --rank 8 --steps "$3" ${4:+"$4"})
 }
 
 # measure FILE: runs cmd and appends its JSON line.
@@ -148,11 +156,11 @@ best_layout() {
 [ $busy = 0 ] || echo "Measured on a busy machine (load $load before the first run): the figures show that it works, not how fast" >>"$work/warnings"
 : >"$work/table"
 : >"$work/ratios"
-for m in $MODELS; do
+for dtype in $DTYPES; do for m in $MODELS; do
   layout=
   [ $peer = 0 ] || best_layout "$m"
   for mode in $MODES; do
-    we=$work/$m.$mode.ours they=$work/$m.$mode.peer
+    we=$work/$m.$mode.$dtype.ours they=$work/$m.$mode.$dtype.peer
     for ((k = 1; k <= PAIRS; k++)); do
       ours "$m" "$mode"
       measure "$we"
@@ -161,21 +169,21 @@ for m in $MODELS; do
         measure "$they"
       fi
     done
-    row="| $m | $mode | $(of "$we" images_per_s_median) | $(of "$we" images_per_s) | $(of "$we" peak_rss_mb) | $(of "$we" trainable_params)"
+    row="| $m | $mode | $dtype | $(of "$we" images_per_s_median) | $(of "$we" images_per_s) | $(of "$we" peak_rss_mb) | $(of "$we" trainable_params)"
     if [ $peer = 1 ]; then
       r=$(ratio "$(of "$we" images_per_s_median)" "$(of "$they" images_per_s_median)")
-      echo "$mode $r" >>"$work/ratios"
+      echo "$mode $dtype $r" >>"$work/ratios"
       row+=" | $(of "$they" images_per_s_median) | $(of "$they" images_per_s) | $(of "$they" peak_rss_mb) | $(of "$they" trainable_params) | ${layout:+channels-last} | **$r** | $(ratio "$(of "$we" images_per_s)" "$(of "$they" images_per_s)")"
       if [ "$mode" = train ] && [ "$(of "$we" trainable_params)" != "$(of "$they" trainable_params)" ]; then
         echo "$m: $(of "$we" trainable_params) parameters are trained here and $(of "$they" trainable_params) by the peer: not the same work" >>"$work/warnings"
       fi
-      say "$m $mode: $(of "$we" images_per_s_median) images/s, the peer $(of "$they" images_per_s_median), ratio $r"
+      say "$m $mode $dtype: $(of "$we" images_per_s_median) images/s, the peer $(of "$they" images_per_s_median), ratio $r"
     else
-      say "$m $mode: $(of "$we" images_per_s_median) images/s"
+      say "$m $mode $dtype: $(of "$we" images_per_s_median) images/s"
     fi
     echo "$row |" >>"$work/table"
   done
-done
+done; done
 
 cpu=$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo 2>/dev/null | head -n 1)
 [ -n "$cpu" ] || cpu=$(sysctl -n machdep.cpu.brand_string 2>/dev/null || uname -m)
@@ -192,30 +200,30 @@ memory=$(awk '/^MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo 2>/
   if [ $peer = 1 ]; then
     echo "| peer | PyTorch $(cat "$work"/*.peer | field torch | head -n 1), OpenBLAS $(cat "$work"/*.peer | field blas | head -n 1), ISA $(cat "$work"/*.peer | field isa | head -n 1) |"
   fi
-  echo "| settings | f32, 224×224, batch $BATCH, threads $THREADS, LoRA r 8 on all layers, $STEPS steps after warm-up |"
+  echo "| settings | 224×224, batch $BATCH, threads $THREADS, LoRA r 8 on all layers, $STEPS steps after warm-up |"
   echo
   echo "One after the other, $PAIRS times; medians over the runs. \`median\` is images/s of a run's median step, \`best\` of its best one; MB is the peak of the whole process."
   echo
   if [ $peer = 1 ]; then
-    echo "| model | mode | ours, median | ours, best | ours, MB | ours, trained | peer, median | peer, best | peer, MB | peer, trained | peer's layout | ours ÷ peer, median | ours ÷ peer, best |"
-    echo "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|"
+    echo "| model | mode | dtype | ours, median | ours, best | ours, MB | ours, trained | peer, median | peer, best | peer, MB | peer, trained | peer's layout | ours ÷ peer, median | ours ÷ peer, best |"
+    echo "|---|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|"
   else
-    echo "| model | mode | median | best | MB | trained |"
-    echo "|---|---|--:|--:|--:|--:|"
+    echo "| model | mode | dtype | median | best | MB | trained |"
+    echo "|---|---|---|--:|--:|--:|--:|"
   fi
   cat "$work/table"
   echo
   if [ -s "$work/ratios" ]; then
-    for mode in $MODES; do
-      awk -v mode="$mode" '$1 == mode && $2 > 0 { s += log($2); n++ } END { if (n) printf "Geometric mean of the ratios, %s: **%.2f**\n\n", mode, exp(s / n) }' "$work/ratios"
-    done
+    for mode in $MODES; do for dtype in $DTYPES; do
+      awk -v mode="$mode" -v dtype="$dtype" '$1 == mode && $2 == dtype && $3 > 0 { s += log($3); n++ } END { if (n) printf "Geometric mean of the ratios, %s %s: **%.2f**\n\n", mode, dtype, exp(s / n) }' "$work/ratios"
+    done; done
   fi
   if [ -s "$work/warnings" ]; then
     sort -u "$work/warnings" | sed 's/^/- /'
     echo
   fi
   # What one types, without the folders of this machine.
-  m=${MODELS%% *} mode=${MODES%% *}
+  m=${MODELS%% *} mode=${MODES%% *} dtype=${DTYPES%% *}
   if [ $peer = 1 ]; then
     # shellcheck disable=SC2016 # Markdown's backquotes
     echo 'The commands, for the first of them; the peer has `--channels-last` where the table says so:'
