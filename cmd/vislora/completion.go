@@ -30,7 +30,7 @@ func runCompletion(_ context.Context, e *env, args []string) error {
   if [ "$COMP_CWORD" -eq 1 ]; then
     COMPREPLY=($(compgen -W "%s" -- "$cur"))
   elif [[ $cur == -* ]]; then
-    COMPREPLY=($(compgen -W "$(vislora "${COMP_WORDS[1]}" --help 2>&1 | sed -n 's/^  -\([a-z0-9-]*\).*/--\1/p')" -- "$cur"))
+    COMPREPLY=($(compgen -W "$(vislora "${COMP_WORDS[1]}" --help 2>&1 | sed -n 's/^  \(--[a-z0-9-]*\).*/\1/p')" -- "$cur"))
   else
     COMPREPLY=($(compgen -f -- "$cur"))
   fi

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -96,8 +97,11 @@ func (v verb) help(fs *flag.FlagSet, w io.Writer) {
 		fmt.Fprintf(w, "  %s\n", x)
 	}
 	fmt.Fprintln(w)
-	fs.SetOutput(w)
+	var b bytes.Buffer
+	fs.SetOutput(&b)
 	fs.PrintDefaults()
+	// As the examples write them.
+	fmt.Fprint(w, strings.ReplaceAll("\n"+b.String(), "\n  -", "\n  --")[1:])
 }
 
 func usage(w io.Writer) {

@@ -14,7 +14,6 @@ import (
 	"strings"
 
 	"github.com/vislora/vislora/lora"
-	"github.com/vislora/vislora/vision"
 	"github.com/vislora/vislora/vision/engine"
 	"gopkg.in/yaml.v3"
 )
@@ -23,6 +22,8 @@ var trainVerb = verb{"train", "fine-tune a backbone on your images", []string{
 	"vislora train --model vit.onnx --data photos/",
 	"vislora train --model resnet.onnx --data photos/ --mode linear-probe --epochs 10",
 	"vislora train --model vit.onnx --data photos/ --lora-r 16 --lora-targets qkv,proj --preset inception",
+	"vislora train --task detect --model yolox_nano.onnx --data shelves/ --names coco80",
+	"vislora train --task segment --model vit.onnx --data smears/",
 	"vislora train --resume runs/classify/train",
 }, runTrain}
 
@@ -81,9 +82,7 @@ func runTrain(ctx context.Context, e *env, args []string) error {
 		e.logf("best weights (epoch %d): %s", res.BestEpoch, res.Best)
 		e.logf("report: %s/report.html", res.Dir)
 		e.logf("next: vislora predict --weights %s --source IMAGES", res.Dir)
-		if c.Task != string(vision.Instance) {
-			e.logf("      vislora export --weights %s --out model.onnx --verify 10", res.Dir)
-		}
+		e.logf("      vislora export --weights %s --out model.onnx --verify 10", res.Dir)
 	}
 	return err
 }

@@ -51,13 +51,18 @@ func (j *classify) open(r *run) (err error) {
 	return n.NewHead(r.data.Classes, c.Seed)
 }
 
+// mix is how the pictures of a batch are blended: in every batch, if at all.
+func (c *TrainConfig) mix() transform.Mix {
+	return transform.Mix{MixUp: c.MixUp, CutMix: c.CutMix, Prob: 1}
+}
+
 func (j *classify) prepare(r *run, lc *datasets.LoaderConfig) (made maker, err error) {
 	c := &r.c
 	j.loss = lossConfig{LabelSmoothing: c.LabelSmoothing, MultiLabel: r.data.MultiLabel}
 	if c.ClassWeights == "balanced" {
 		j.loss.ClassWeights = balancedWeights(r.data)
 	}
-	j.mix = transform.Mix{MixUp: c.MixUp, CutMix: c.CutMix, Prob: 1}
+	j.mix = c.mix()
 	j.loss.SoftTargets = j.mix.Enabled()
 	if c.Augment {
 		lc.Pipeline, err = transform.Train(r.pre, c.Aug)

@@ -212,8 +212,6 @@ func (c *TrainConfig) Validate() error {
 	between("label_smoothing", c.LabelSmoothing, 0, 0.999)
 	between("fraction", c.Fraction, 1e-6, 1)
 	between("val_share", c.ValShare, 0, 0.9)
-	between("mixup", c.MixUp, 0, 100)
-	between("cutmix", c.CutMix, 0, 100)
 	between("threads", float64(c.Threads), 0, 1024)
 	if err := checkDType(c.DType); err != nil {
 		errs = append(errs, err)
@@ -232,7 +230,7 @@ func (c *TrainConfig) Validate() error {
 	between("dice", c.Dice, 0, 1e3)
 	between("focal", c.Focal, 0, 10)
 	between("boundary", c.Boundary, 0, 1e3)
-	errs = append(errs, c.Aug.Validate(), c.Scene.Validate())
+	errs = append(errs, c.Aug.Validate(), c.mix().Validate(), c.Scene.Validate())
 	if c.Mode == ModeLoRA && c.LoRA != nil && !c.LoRA.TargetModules.IsZero() {
 		if err := c.LoRA.Validate(); err != nil {
 			errs = append(errs, err)

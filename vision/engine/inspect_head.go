@@ -106,6 +106,9 @@ func (n *Network) inspectPixels() *InspectedPixels {
 	}
 	if e, err := embeddedIn(n.Model); err == nil && e != nil && e.Original != nil {
 		p.Output, p.Height, p.Width, p.OriginalSize = e.Original.Output, 0, 0, true
+		if d := g.Types[e.Original.Value].Dims; len(d) == 4 && d[2] > 0 {
+			p.Stride = n.Height / d[2]
+		}
 	}
 	return p
 }

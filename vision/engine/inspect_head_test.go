@@ -73,6 +73,9 @@ func TestInspectExported(t *testing.T) {
 			if in.Cost.Untrainable != "" {
 				t.Errorf("%s, %s: %s", model, output, in.Cost.Untrainable)
 			}
+			if own := export(weights, ExportConfig{ArgMax: argMax, EmbedPreprocessing: true, OriginalSize: true}); !own.Pixels.OriginalSize || own.Pixels.Output != output || own.Pixels.Stride != s.Stride {
+				t.Errorf("%s, %s: at the picture's size %+v", model, output, own.Pixels)
+			}
 			// What is described is what is read.
 			l, err := OpenWeights(WeightsOptions{Weights: in.Path})
 			if err != nil {

@@ -611,7 +611,7 @@ func TestDrawObjects(t *testing.T) {
 	if err := DrawObjects(im, []vision.Object{{Class: 1, Box: vision.Box{X1: 5, Y1: 6, X2: 20, Y2: 25}}, {Class: 8, Box: vision.XYWH(30, 30, 1, 1)}}); err != nil {
 		t.Fatal(err)
 	}
-	b, n := lit(30, 40, func(i int) bool { return im.Pix[3*i+1] == boxColors[1].G })
+	b, n := lit(30, 40, func(i int) bool { return im.Pix[3*i+1] == cv.ClassColor(1).G })
 	if b != (vision.Box{X1: 5, Y1: 6, X2: 20, Y2: 25}) || n != 2*15+2*17 {
 		t.Errorf("%v, %d pixels", b, n)
 	}

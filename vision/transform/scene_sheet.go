@@ -3,7 +3,6 @@ package transform
 import (
 	"fmt"
 	"image"
-	"image/color"
 	"math"
 
 	"github.com/vislora/vislora/internal/cv"
@@ -62,12 +61,6 @@ func SceneSheet(scenes []Scene, pre vision.Preprocess, a SceneAugment, seed uint
 	return cv.Montage(tiles, 2*columns, 200)
 }
 
-// boxColors are told apart on most pictures; class c has number c mod 8.
-var boxColors = [8]color.RGBA{
-	{255, 60, 60, 255}, {60, 220, 80, 255}, {70, 130, 255, 255}, {255, 200, 0, 255},
-	{255, 80, 220, 255}, {0, 220, 220, 255}, {255, 130, 30, 255}, {170, 90, 255, 255},
-}
-
 // DrawObjects draws the boxes of objects into an image, in the colours of
 // their classes.
 func DrawObjects(im *vision.Image, objects []vision.Object) error {
@@ -79,7 +72,7 @@ func DrawObjects(im *vision.Image, objects []vision.Object) error {
 		if r.Dx() <= 2*thickness || r.Dy() <= 2*thickness {
 			r = r.Inset(-thickness) // what cannot be outlined would be filled
 		}
-		if err := cv.Rectangle(im, r, boxColors[max(o.Class, 0)%len(boxColors)], thickness); err != nil {
+		if err := cv.Rectangle(im, r, cv.ClassColor(o.Class), thickness); err != nil {
 			return err
 		}
 	}
