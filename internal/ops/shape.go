@@ -2,6 +2,7 @@ package ops
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/vislora/vislora/internal/kernels"
 )
@@ -35,8 +36,12 @@ func Strides(shape []int) []int {
 // counted in x's dense memory. A stride of 0 repeats. Transposing, slicing and
 // expanding are this; the gradient adds back to where it was read.
 func (g *Graph) Strided(name string, x *Node, shape, strides []int, offset int) *Node {
+	narrow := Narrow{In: []int{0}, Out: true}
+	if strings.HasSuffix(name, ".dx") { // of a residual stream, perhaps
+		narrow.Out = false
+	}
 	return g.Apply(Spec{
-		Name: name, In: []*Node{x}, Out: slices.Clone(shape), Diff: []bool{true}, Accumulates: true, Kind: g.Kind(x),
+		Name: name, In: []*Node{x}, Out: slices.Clone(shape), Diff: []bool{true}, Accumulates: true, Kind: g.Kind(x), Narrow: narrow,
 		Bind: func(e *Env) (kernels.Run, error) {
 			return e.K.Copy(kernels.Copy{Src: e.In[0], Dst: e.Out, Dims: shape, SrcStrides: strides, SrcOffset: offset, DstStrides: Strides(shape), Accumulate: e.Accumulate})
 		},
@@ -131,6 +136,8 @@ func (g *Graph) Concat(axis int, xs ...*Node) *Node {
 	shape := slices.Clone(Shape(xs[0]))
 	shape[axis] = 0
 	starts, diff := make([]int, len(xs)), make([]bool, len(xs))
+	channels := axis == len(shape)-1 // tokens are joined where a residual stream begins
+	narrow := Narrow{Out: channels}
 	for i, x := range xs {
 		s := Shape(x)
 		for k := range shape {
@@ -139,11 +146,14 @@ func (g *Graph) Concat(axis int, xs ...*Node) *Node {
 			}
 		}
 		starts[i], diff[i] = shape[axis], true
+		if channels {
+			narrow.In = append(narrow.In, i)
+		}
 		shape[axis] += s[axis]
 	}
 	st := Strides(shape)
 	return g.Apply(Spec{
-		Name: "concat", In: xs, Out: shape, Diff: diff,
+		Name: "concat", In: xs, Out: shape, Diff: diff, Narrow: narrow,
 		Bind: func(e *Env) (kernels.Run, error) {
 			runs := make([]kernels.Run, len(e.In))
 			for i, in := range e.In {

@@ -366,8 +366,8 @@ func TestOverfitDetector(t *testing.T) {
 		t.Skip("a few minutes: VISLORA_LONG=1 (make test-all)")
 	}
 	bccd := testdata.Real(t, "bccd_coco")
-	res := mustTrain(t, quickDetect(t, testdata.Real(t, "yolox_nano/yolox_nano.onnx"), someOf(t, filepath.Join(bccd, "instances_train.json"), filepath.Join(bccd, "train"), 8), func(c *TrainConfig) {
-		c.ImgSz, c.Epochs, c.LR0, c.Batch, c.Augment, c.LoRA.R, c.LoRA.LoraAlpha = 0, 200, 5e-3, 8, false, 8, 16
+	res := mustTrain(t, quickDetect(t, testdata.Real(t, "yolox_nano/yolox_nano.onnx"), someOf(t, filepath.Join(bccd, "instances_train.json"), filepath.Join(bccd, "train", "images"), 8), func(c *TrainConfig) {
+		c.ImgSz, c.Epochs, c.LR0, c.Batch, c.Augment, c.LoRA.R, c.LoRA.LoraAlpha = 0, 400, 5e-3, 8, false, 16, 32
 		c.CloseMosaic = 0
 		c.Log = t.Logf
 	}))

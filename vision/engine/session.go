@@ -70,7 +70,7 @@ func openSession(threads int, dtype string) (*session, error) {
 // described tells people in what products are computed.
 func (s *session) described() string {
 	if s.dtype == DTypeBF16 {
-		return "products in bf16, sums and everything else in f32"
+		return "products and activations in bf16; sums, norms, losses and the optimiser in f32"
 	}
 	return "f32: bf16 is not faster on this processor with these kernels (vislora version)"
 }

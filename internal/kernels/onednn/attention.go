@@ -51,7 +51,7 @@ func place(v kernels.View) unsafe.Pointer {
 	if v.Buf == nil {
 		return nil
 	}
-	return unsafe.Add(v.Buf.Pointer(), v.Offset*v.Buf.Storage.Size())
+	return element(v.Buf, v.Offset)
 }
 
 // Attention implements [kernels.Kernels].

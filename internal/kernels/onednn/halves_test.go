@@ -147,6 +147,14 @@ func TestHalves(t *testing.T) {
 			check("ConvBackwardWeights of Y", bufs{&c.Y}, bufs{&c.W}, func() (kernels.Run, error) { return k.ConvBackwardWeights(c) })
 		}
 	}
+	for _, dst := range [][]int{{cols, 1}, {1, rows}} { // as it lies, and transposed
+		for _, acc := range []bool{false, true} {
+			c := kernels.Copy{Src: x, Dst: y, Dims: []int{rows, cols - 7}, SrcStrides: []int{cols, 1}, SrcOffset: 3, DstStrides: dst, DstOffset: 4, Accumulate: acc, Zero: !acc}
+			check("Copy", bufs{&c.Src, &c.Dst}, bufs{&c.Dst}, func() (kernels.Run, error) { return k.Copy(c) })
+			check("Copy of Src", bufs{&c.Src}, bufs{&c.Dst}, func() (kernels.Run, error) { return k.Copy(c) })
+			check("Copy to Dst", bufs{&c.Dst}, bufs{&c.Dst}, func() (kernels.Run, error) { return k.Copy(c) })
+		}
+	}
 	const n, heads, tokens, dim = 2, 3, 33, 16
 	c := heads * dim
 	qkv, dqkv := noise(n, tokens, 3*c), noise(n, tokens, 3*c)

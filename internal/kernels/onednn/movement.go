@@ -58,16 +58,19 @@ func (k *Kernels) Binary(p kernels.Binary) (kernels.Run, error) {
 
 // Copy implements [kernels.Kernels].
 func (k *Kernels) Copy(p kernels.Copy) (kernels.Run, error) {
-	s, err := p.Check()
-	if err != nil || s != buffer.F32 || slices.Contains(p.Dims, 0) {
+	narrow := half(p.Src, p.Dst)
+	if s, err := p.Check(); !narrow && (err != nil || s != buffer.F32) || slices.Contains(p.Dims, 0) {
 		return k.Go.Copy(p)
 	}
 	dims, st := collapsed(p.Dims, p.SrcStrides, p.DstStrides)
 	n := len(dims)
-	if n > 6 || (p.Accumulate && st[1][n-1] == 0) {
+	if narrow && n > 6 {
+		return k.whole([]*kernels.Buf{&p.Src, &p.Dst}, []*kernels.Buf{&p.Dst}, func() (kernels.Run, error) { return k.Copy(p) })
+	}
+	if n > 6 || (p.Accumulate && st[1][n-1] == 0 && !narrow) {
 		return k.Go.Copy(p)
 	}
-	box := &C.vl_copy_box{axes: C.int(n), acc: flag(p.Accumulate)}
+	box := &C.vl_copy_box{axes: C.int(n), acc: flag(p.Accumulate), src16: flag(half(p.Src)), dst16: flag(half(p.Dst))}
 	for i, d := range dims {
 		box.dim[i], box.src[i], box.dst[i] = C.vl_n(d), C.vl_n(st[0][i]), C.vl_n(st[1][i])
 	}
@@ -75,7 +78,7 @@ func (k *Kernels) Copy(p kernels.Copy) (kernels.Run, error) {
 		rows, cols := layout(p.Dst)
 		box.zero_rows, box.zero_cols, box.zero_pitch = rows, cols, pitch(p.Dst)
 	}
-	src, dst, whole := offset(p.Src, p.SrcOffset), offset(p.Dst, p.DstOffset), ptr(p.Dst)
+	src, dst, whole := element(p.Src, p.SrcOffset), element(p.Dst, p.DstOffset), p.Dst.Pointer()
 	return func() { C.vl_copy(box, src, dst, whole) }, nil
 }
 

@@ -183,9 +183,42 @@ static void copy_axes(const vl_copy_box *b, int axis, const float *src, float *d
 	for (vl_n i = 0; i < n; i++) copy_axes(b, axis + 1, src + i * ss, dst + i * ds);
 }
 
-void vl_copy(const vl_copy_box *b, const float *src, float *dst, float *whole) {
-	for (vl_n r = 0; r < b->zero_rows; r++) memset(whole + r * b->zero_pitch, 0, b->zero_cols * sizeof *whole);
-	if (b->axes) copy_axes(b, 0, src, dst);
+static float widened(uint16_t x) {
+	uint32_t u = (uint32_t)x << 16;
+	float f;
+	memcpy(&f, &u, sizeof f);
+	return f;
+}
+
+// copy_halves is copy_axes where one side, or both, are bf16.
+static void copy_halves(const vl_copy_box *b, int axis, const char *src, char *dst) {
+	vl_n n = b->dim[axis], ss = b->src[axis], ds = b->dst[axis], sb = b->src16 ? 2 : 4, db = b->dst16 ? 2 : 4;
+	if (b->axes - axis > 1) {
+		for (vl_n i = 0; i < n; i++) copy_halves(b, axis + 1, src + i * ss * sb, dst + i * ds * db);
+		return;
+	}
+	if (ss == 1 && ds == 1 && !b->acc) {
+		if (b->src16 && b->dst16) memcpy(dst, src, 2 * n);
+		else if (b->src16) vl_kernels->widen_rows(1, n, (const uint16_t *)src, n, (float *)dst);
+		else vl_kernels->narrow(1, n, 1, (const float *)src, n, (uint16_t *)dst, n);
+		return;
+	}
+	for (vl_n i = 0; i < n; i++) {
+		const char *from = src + i * ss * sb;
+		char *to = dst + i * ds * db;
+		float v = b->src16 ? widened(*(const uint16_t *)from) : *(const float *)from;
+		if (b->acc) v += b->dst16 ? widened(*(uint16_t *)to) : *(float *)to;
+		if (b->dst16) vl_kernels->narrow(1, 1, 1, &v, 1, (uint16_t *)to, 1);
+		else *(float *)to = v;
+	}
+}
+
+void vl_copy(const vl_copy_box *b, const void *src, void *dst, void *whole) {
+	vl_n size = b->dst16 ? 2 : 4;
+	for (vl_n r = 0; r < b->zero_rows; r++) memset((char *)whole + r * b->zero_pitch * size, 0, b->zero_cols * size);
+	if (!b->axes) return;
+	if (b->src16 || b->dst16) copy_halves(b, 0, src, dst);
+	else copy_axes(b, 0, src, dst);
 }
 
 int vl_unary(int f, float a, float b, vl_n rows, vl_n cols, const float *x, vl_n xp, float *y, vl_n yp, float *d, vl_n dp) {

@@ -80,10 +80,11 @@ int vl_attention_backward(const vl_attn *a, const vl_products *s, const void *q,
 // A box of up to 6 axes; the last strides are innermost.
 typedef struct {
 	int axes, acc;
+	int src16, dst16; // bf16 in memory
 	vl_n dim[6], src[6], dst[6];
 	vl_n zero_rows, zero_cols, zero_pitch;
 } vl_copy_box;
-void vl_copy(const vl_copy_box *b, const float *src, float *dst, float *whole);
+void vl_copy(const vl_copy_box *b, const void *src, void *dst, void *whole);
 
 // The kernel set, by function.
 int vl_unary(int f, float a, float b, vl_n rows, vl_n cols, const float *x, vl_n xp, float *y, vl_n yp, float *d, vl_n dp);

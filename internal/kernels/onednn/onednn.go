@@ -199,12 +199,9 @@ func ptr(b *buffer.Buffer) *C.float {
 	return (*C.float)(b.Pointer())
 }
 
-// offset is ptr moved by i elements.
-func offset(b *buffer.Buffer, i int) *C.float {
-	if b == nil {
-		return nil
-	}
-	return (*C.float)(unsafe.Add(b.Pointer(), 4*i))
+// element is the address of element i.
+func element(b *buffer.Buffer, i int) unsafe.Pointer {
+	return unsafe.Add(b.Pointer(), i*b.Storage.Size())
 }
 
 func flag(b bool) C.int {
