@@ -254,6 +254,8 @@ func (v *Verification) String() string {
 	switch b := v.Boxes; {
 	case v.Pixels != nil:
 		return s + fmt.Sprintf("same class on %d of %d pixels", v.Pixels.Same, v.Pixels.Pixels)
+	case b != nil && b.Ours+b.Theirs == 0:
+		return fmt.Sprintf("%s finds no box on %d images, and neither does vislora: nothing was compared. Give images with objects (--data), or a lower --conf", v.Runtime, v.Images)
 	case b != nil:
 		s += fmt.Sprintf("%d of %d boxes are the same, smallest overlap %.5f, largest difference of a score %.1e", b.Matched, b.Ours, b.MinIoU, v.MaxDiff)
 		if b.Borderline > 0 {
