@@ -51,8 +51,8 @@ func (n *Network) inspectHeads() (boxes *InspectedHead, pixels *InspectedPixels,
 		o := n.Head.Detect.Output
 		boxes = inspectHead(o.detector())
 		boxes.Format, boxes.Masks, boxes.NMS = o.Format, o.Masks, o.NMS
-		for _, v := range a.Graph.Outputs {
-			boxes.Outputs = append(boxes.Outputs, v.Name+" "+openShape(n.Model.Graph.Types[v.Name].Dims))
+		for _, v := range n.outputs {
+			boxes.Outputs = append(boxes.Outputs, v.Name+" "+openShape(v.Type.Dims))
 		}
 		if task = vision.Detect; o.Masks != nil {
 			task = vision.Instance

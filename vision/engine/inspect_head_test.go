@@ -48,6 +48,8 @@ func TestInspectExported(t *testing.T) {
 	}
 	shows(chosen, "outputs (nms) boxes (?, 4), ", "scores from 0.4 on", "at most 7 of an image, whatever their classes")
 
+	shows(export(boxes, ExportConfig{NMS: true, EmbedPreprocessing: true}), "outputs (nms) boxes (?, 4), scores (?)", "in pixels of the picture")
+
 	// Settings that nothing would read are refused.
 	for _, c := range []ExportConfig{{Conf: .4}, {IoU: .5}, {MaxDet: 7}, {Agnostic: true}} {
 		c.Weights, c.Out = boxes, filepath.Join(t.TempDir(), "x.onnx")

@@ -22,6 +22,8 @@ import (
 type Network struct {
 	Model   *onnx.Model
 	Picture onnx.Picture
+	// outputs are those of the file, whatever vislora reads in their place.
+	outputs []ir.Value
 	// Height and Width are those of the input the network is planned for.
 	Height, Width int
 	Annotation    *build.Annotation
@@ -107,6 +109,7 @@ func OpenNetwork(path string, o NetworkOptions) (*Network, error) {
 }
 
 func newNetwork(m *onnx.Model, o NetworkOptions) (*Network, error) {
+	outputs := slices.Clone(m.Graph.Outputs)
 	if err := peel(m); err != nil {
 		return nil, err
 	}
@@ -114,7 +117,7 @@ func newNetwork(m *onnx.Model, o NetworkOptions) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Network{Model: m, Picture: pic, plans: map[int]*ir.Graph{}, saved: map[string]savedAs{},
+	n := &Network{Model: m, Picture: pic, outputs: outputs, plans: map[int]*ir.Graph{}, saved: map[string]savedAs{},
 		options: onnx.PlanOptions{Height: o.Height, Width: o.Width, KeepBatchNorm: o.KeepBatchNorm}}
 	one, err := n.plan(1)
 	if err != nil {
