@@ -129,7 +129,7 @@ var help = map[string]string{
 	"epochs": "passes over the data; 0 = 20, more for boxes and pixels of few images", "batch": "images per step; 0 = 16, 8 for new heads on maps", "accumulate": "steps per update", "imgsz": "input size in pixels; 0 = the model's",
 	"optimizer": "adamw or sgd", "lr0": "peak learning rate; 0 = 1e-3 lora (2e-3 on a CNN), 1e-4 full, 1e-2 linear-probe", "lrf": "share of lr0 left at the end", "cos_lr": "cosine schedule (else linear)",
 	"warmup": "share of the steps", "weight_decay": "decoupled weight decay", "momentum": "of sgd", "clip_norm": "clip the gradient's norm; 0 = off",
-	"loraplus_lr_ratio": "learning rate of B over that of A (LoRA+)", "ema": "decay of the weights' moving average; 0 = off", "patience": "stop after so many epochs without improvement; 0 = never",
+	"loraplus_lr_ratio": "learning rate of B over that of A (LoRA+)", "head_lr_ratio": "learning rate of the head over that of the adapters", "ema": "decay of the weights' moving average; 0 = off", "patience": "stop after so many epochs without improvement; 0 = never",
 	"label_smoothing": "0 to 1", "class_weights": "balanced: weigh classes by their rarity", "sampler": "balanced: draw every class equally often", "augment": "vary the training pictures",
 	"mixup": "alpha; 0 = off", "cutmix": "alpha; 0 = off", "seed": "seed of everything random", "threads": "compute threads; 0 = one per processor", "dtype": "of products: f32, or bf16 where the processor is faster so", "workers": "image loading threads; 0 = one per processor",
 	"cache": "ram: keep decoded images", "fraction": "share of the training images to use", "val_share": "share of an automatic validation split", "project": "folder of runs", "name": "name of this run",

@@ -61,6 +61,7 @@ type TrainConfig struct {
 	Momentum    float64 `yaml:"momentum"`  // of sgd, default 0.9
 	ClipNorm    float64 `yaml:"clip_norm"` // global norm, 0 = no clipping
 	LoRAPlus    float64 `yaml:"loraplus_lr_ratio"`
+	HeadLR      float64 `yaml:"head_lr_ratio"` // learning rate of the head over that of adapters, default 1
 	EMA         float64 `yaml:"ema"`      // decay, 0 = off
 	Patience    int     `yaml:"patience"` // epochs without improvement, 0 = never stop early
 
@@ -117,7 +118,7 @@ type Progress struct {
 // DefaultTrainConfig holds the defaults.
 func DefaultTrainConfig() TrainConfig {
 	return TrainConfig{Task: string(vision.Classify), Mode: ModeLoRA, Accumulate: 1, Optimizer: "adamw", CosLR: true, Warmup: 0.1,
-		WeightDecay: 0.01, Momentum: 0.9, LoRAPlus: 1, Augment: true, Aug: transform.DefaultAugment(), Scene: transform.DefaultSceneAugment(), CloseMosaic: 5, Dice: 1, Fraction: 1, ValShare: 0.2, DType: DTypeF32, Name: "train", LoRA: lora.DefaultConfig()}
+		WeightDecay: 0.01, Momentum: 0.9, LoRAPlus: 1, HeadLR: 1, Augment: true, Aug: transform.DefaultAugment(), Scene: transform.DefaultSceneAugment(), CloseMosaic: 5, Dice: 1, Fraction: 1, ValShare: 0.2, DType: DTypeF32, Name: "train", LoRA: lora.DefaultConfig()}
 }
 
 // DefaultLR is the default peak of the learning rate. Low-rank updates of
@@ -207,6 +208,7 @@ func (c *TrainConfig) Validate() error {
 	between("momentum", c.Momentum, 0, 1)
 	between("clip_norm", c.ClipNorm, 0, math.MaxFloat64)
 	between("loraplus_lr_ratio", c.LoRAPlus, 1, 1e4)
+	between("head_lr_ratio", c.HeadLR, 0.01, 1e4)
 	between("ema", c.EMA, 0, 0.999999)
 	between("patience", float64(c.Patience), 0, 1e6)
 	between("label_smoothing", c.LabelSmoothing, 0, 0.999)

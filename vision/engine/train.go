@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/vislora/vislora/datasets"
@@ -196,6 +197,11 @@ func (r *run) prepare() (err error) {
 	}
 	if c.LoRAPlus != 1 {
 		optim.LoRAPlus(r.params, c.LoRAPlus)
+	}
+	for i := range r.params {
+		if p := &r.params[i]; slices.Contains(n.headNames, p.Name) {
+			p.LRScale = c.HeadLR
+		}
 	}
 	if c.Optimizer == "sgd" {
 		o := optim.DefaultSGD()
