@@ -62,8 +62,8 @@ type TrainConfig struct {
 	ClipNorm    float64 `yaml:"clip_norm"` // global norm, 0 = no clipping
 	LoRAPlus    float64 `yaml:"loraplus_lr_ratio"`
 	HeadLR      float64 `yaml:"head_lr_ratio"` // learning rate of the head over that of adapters, default 1
-	EMA         float64 `yaml:"ema"`      // decay, 0 = off
-	Patience    int     `yaml:"patience"` // epochs without improvement, 0 = never stop early
+	EMA         float64 `yaml:"ema"`           // decay, 0 = off
+	Patience    int     `yaml:"patience"`      // epochs without improvement, 0 = never stop early
 
 	LabelSmoothing float64 `yaml:"label_smoothing"`
 	ClassWeights   string  `yaml:"class_weights"` // "" or balanced
