@@ -106,7 +106,8 @@ func (n *Network) inspectPixels() *InspectedPixels {
 	}
 	if e, err := embeddedIn(n.Model); err == nil && e != nil && e.Original != nil {
 		p.Output, p.Height, p.Width, p.OriginalSize = e.Original.Output, 0, 0, true
-		if d := g.Types[e.Original.Value].Dims; len(d) == 4 && d[2] > 0 {
+		// A head that enlarges its logits itself was looked through above.
+		if d := g.Types[e.Original.Value].Dims; len(d) == 4 && d[2] > 0 && d[2] < n.Height {
 			p.Stride = n.Height / d[2]
 		}
 	}
