@@ -395,14 +395,7 @@ func TestExportEmbedded(t *testing.T) {
 			defer l.Close()
 			out := filepath.Join(t.TempDir(), "embedded.onnx")
 			cfg := ExportConfig{Out: out, EmbedPreprocessing: true, Verify: 20, Data: data, Split: "test"}
-			x, err := l.exportONNX(t.Context(), cfg)
-			if errors.Is(err, ort.ErrUnavailable) {
-				t.Skip(err)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Logf("%v", x)
+			x := exported(t, l, cfg)
 			if v := x.Verify; v.Images != 20 || v.SameTop1 == nil || *v.SameTop1 != 20 || !(v.Relative <= CoarseTolerance) || !(v.Range > 0) {
 				t.Errorf("%+v", v)
 			}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -17,6 +18,7 @@ import (
 	"github.com/vislora/vislora/internal/kernels/onednn"
 	"github.com/vislora/vislora/internal/onnx/ir"
 	"github.com/vislora/vislora/internal/onnx/onnxtest"
+	"github.com/vislora/vislora/internal/ort"
 	"github.com/vislora/vislora/lora"
 	"github.com/vislora/vislora/vision/transform"
 )
@@ -270,6 +272,20 @@ func says(t testing.TB, err error, words ...string) {
 			t.Errorf("the error does not say %q: %v", w, err)
 		}
 	}
+}
+
+// exported writes a verified ONNX file, and skips where ONNX Runtime is absent.
+func exported(t testing.TB, l *Loaded, c ExportConfig) *Exported {
+	t.Helper()
+	x, err := l.exportONNX(t.Context(), c)
+	if errors.Is(err, ort.ErrUnavailable) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%v", x)
+	return x
 }
 
 // learning skips a test of what is learnt where that takes a minute: the paths

@@ -17,12 +17,12 @@ import (
 type session struct {
 	team    *vm.Team
 	kernels kernels.Kernels
-	dtype   string // of the factors of products: DTypeF32 or DTypeBF16
+	dtype   string // DTypeF32 or DTypeBF16
 	close   func()
 }
 
-// The types in which products are computed. Sums, and all that is not a product,
-// are float32 in both.
+// The types in which products are computed and, where nothing is lost by it,
+// activations kept. Sums, norms, losses and the optimiser are float32 in both.
 const (
 	DTypeF32  = "f32"
 	DTypeBF16 = "bf16" // f32 where the processor is not faster so

@@ -115,19 +115,17 @@ typedef struct {
 	size_t bytes;
 } head;
 
-static size_t lines(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
-
 static head place(const vl_attn *a, char *at) {
 	head h;
 	char *from = at;
 	vl_n most = a->d > a->dv ? a->d : a->dv;
-	h.q = (uint16_t *)at, at += lines(2 * a->tq * a->d);
-	h.k = (uint16_t *)at, at += lines(2 * a->tk * a->d);
-	h.v = (uint16_t *)at, at += lines(2 * a->tk * a->dv);
-	h.g = (uint16_t *)at, at += lines(2 * a->tq * a->dv);
-	h.p = (uint16_t *)at, at += lines(2 * a->tq * a->tk);
-	h.y = (float *)at, at += lines(4 * (a->tq > a->tk ? a->tq : a->tk) * most);
-	h.wide = (float *)at, at += a->p16 ? lines(4 * a->tq * a->tk) : 0;
+	h.q = (uint16_t *)at, at += vl_aligned(2 * a->tq * a->d);
+	h.k = (uint16_t *)at, at += vl_aligned(2 * a->tk * a->d);
+	h.v = (uint16_t *)at, at += vl_aligned(2 * a->tk * a->dv);
+	h.g = (uint16_t *)at, at += vl_aligned(2 * a->tq * a->dv);
+	h.p = (uint16_t *)at, at += vl_aligned(2 * a->tq * a->tk);
+	h.y = (float *)at, at += vl_aligned(4 * (a->tq > a->tk ? a->tq : a->tk) * most);
+	h.wide = (float *)at, at += a->p16 ? vl_aligned(4 * a->tq * a->tk) : 0;
 	h.bytes = at - from;
 	return h;
 }

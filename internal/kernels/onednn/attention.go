@@ -51,7 +51,7 @@ func place(v kernels.View) unsafe.Pointer {
 	if v.Buf == nil {
 		return nil
 	}
-	return element(v.Buf, v.Offset)
+	return v.Buf.From(v.Offset)
 }
 
 // Attention implements [kernels.Kernels].

@@ -78,7 +78,7 @@ func (k *Kernels) Copy(p kernels.Copy) (kernels.Run, error) {
 		rows, cols := layout(p.Dst)
 		box.zero_rows, box.zero_cols, box.zero_pitch = rows, cols, pitch(p.Dst)
 	}
-	src, dst, whole := element(p.Src, p.SrcOffset), element(p.Dst, p.DstOffset), p.Dst.Pointer()
+	src, dst, whole := p.Src.From(p.SrcOffset), p.Dst.From(p.DstOffset), p.Dst.Pointer()
 	return func() { C.vl_copy(box, src, dst, whole) }, nil
 }
 

@@ -183,13 +183,6 @@ static void copy_axes(const vl_copy_box *b, int axis, const float *src, float *d
 	for (vl_n i = 0; i < n; i++) copy_axes(b, axis + 1, src + i * ss, dst + i * ds);
 }
 
-static float widened(uint16_t x) {
-	uint32_t u = (uint32_t)x << 16;
-	float f;
-	memcpy(&f, &u, sizeof f);
-	return f;
-}
-
 // copy_halves is copy_axes where one side, or both, are bf16.
 static void copy_halves(const vl_copy_box *b, int axis, const char *src, char *dst) {
 	vl_n n = b->dim[axis], ss = b->src[axis], ds = b->dst[axis], sb = b->src16 ? 2 : 4, db = b->dst16 ? 2 : 4;
@@ -206,9 +199,9 @@ static void copy_halves(const vl_copy_box *b, int axis, const char *src, char *d
 	for (vl_n i = 0; i < n; i++) {
 		const char *from = src + i * ss * sb;
 		char *to = dst + i * ds * db;
-		float v = b->src16 ? widened(*(const uint16_t *)from) : *(const float *)from;
-		if (b->acc) v += b->dst16 ? widened(*(uint16_t *)to) : *(float *)to;
-		if (b->dst16) vl_kernels->narrow(1, 1, 1, &v, 1, (uint16_t *)to, 1);
+		float v = b->src16 ? vl_widened(*(const uint16_t *)from) : *(const float *)from;
+		if (b->acc) v += b->dst16 ? vl_widened(*(uint16_t *)to) : *(float *)to;
+		if (b->dst16) *(uint16_t *)to = vl_narrowed(v);
 		else *(float *)to = v;
 	}
 }

@@ -97,8 +97,8 @@ func New() (*Kernels, error) {
 }
 
 // NewBF16 is [New] with the factors of large products and convolutions rounded
-// to bfloat16; sums, and everything else, are float32. ok is false where the
-// processor is not faster so.
+// to bfloat16, and buffers of bfloat16 accepted where ops.Narrow says so; sums are
+// float32. ok is false where the processor is not faster so.
 func NewBF16() (k *Kernels, ok bool, err error) {
 	if k, err = New(); err != nil {
 		return nil, false, err
@@ -197,11 +197,6 @@ func ptr(b *buffer.Buffer) *C.float {
 		return nil
 	}
 	return (*C.float)(b.Pointer())
-}
-
-// element is the address of element i.
-func element(b *buffer.Buffer, i int) unsafe.Pointer {
-	return unsafe.Add(b.Pointer(), i*b.Storage.Size())
 }
 
 func flag(b bool) C.int {

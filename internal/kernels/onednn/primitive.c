@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t aligned(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
-
 struct vl_prim {
 	dnnl_primitive_desc_t pd;
 	dnnl_primitive_t p;
@@ -76,7 +74,7 @@ static vl_prim *finish(vl_prim *p, int in, int out, int weights, int bias, const
 	const dnnl_memory_desc_t *in_md = dnnl_primitive_desc_query_md(p->pd, dnnl_query_exec_arg_md, in);
 	const dnnl_memory_desc_t *out_md = dnnl_primitive_desc_query_md(p->pd, dnnl_query_exec_arg_md, out);
 	p->wmd = wmd;
-	p->wbytes = aligned(dnnl_memory_desc_get_size(wmd));
+	p->wbytes = vl_aligned(dnnl_memory_desc_get_size(wmd));
 	int s = dnnl_primitive_create(&p->p, p->pd);
 	if (!s) s = add_arg(p, 0, in, in_md);
 	if (!s) s = add_arg(p, 1, out, out_md);
@@ -235,13 +233,13 @@ void vl_prim_use(vl_prim *p, const vl_packed *k) {
 
 static size_t in_bytes(const vl_prim *p) {
 	if (p->in16) return 0;
-	if (p->narrow_in) return aligned(p->in_rows * p->in_cols * sizeof(uint16_t));
-	return p->in_pitch > p->in_cols ? aligned(p->in_rows * p->in_cols * sizeof(float)) : 0;
+	if (p->narrow_in) return vl_aligned(p->in_rows * p->in_cols * sizeof(uint16_t));
+	return p->in_pitch > p->in_cols ? vl_aligned(p->in_rows * p->in_cols * sizeof(float)) : 0;
 }
 static size_t out_bytes(const vl_prim *p) {
 	if (p->out16) return 0;
-	if (p->narrow_out) return aligned(p->out_rows * p->out_cols * sizeof(uint16_t));
-	return p->out_pitch > p->out_cols || p->acc_out ? aligned(p->out_rows * p->out_cols * sizeof(float)) : 0;
+	if (p->narrow_out) return vl_aligned(p->out_rows * p->out_cols * sizeof(uint16_t));
+	return p->out_pitch > p->out_cols || p->acc_out ? vl_aligned(p->out_rows * p->out_cols * sizeof(float)) : 0;
 }
 
 size_t vl_prim_scratch(const vl_prim *p) { return (p->reorder && !p->packed ? p->wbytes : 0) + in_bytes(p) + out_bytes(p); }

@@ -5,8 +5,25 @@
 #define VL_ROWS_H
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef ptrdiff_t vl_n;
+
+// bfloat16 is the upper half of a float32: rounded to it, ties to even, and back.
+// Rounding could carry a NaN's payload into the sign.
+static inline __attribute__((always_inline)) uint16_t vl_narrowed(float f) {
+	uint32_t v;
+	memcpy(&v, &f, sizeof v);
+	uint32_t rounded = v + 0x7fff + (v >> 16 & 1);
+	return (uint16_t)(((v & 0x7fffffff) > 0x7f800000 ? v | 0x400000 : rounded) >> 16);
+}
+
+static inline __attribute__((always_inline)) float vl_widened(uint16_t x) {
+	uint32_t v = (uint32_t)x << 16;
+	float f;
+	memcpy(&f, &v, sizeof f);
+	return f;
+}
 
 // The functions, in the order of kernels.Func.
 enum {

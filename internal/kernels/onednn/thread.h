@@ -22,6 +22,9 @@ vl_thread *vl_this_thread(void);
 // that broke the rule.
 void *vl_scratch(size_t bytes);
 
+// Whole cache lines for so many bytes.
+static inline size_t vl_aligned(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
+
 // Memory aligned to a cache line, freed by free.
 void *vl_cache_aligned(size_t bytes);
 #endif
