@@ -42,11 +42,16 @@ ap.add_argument("--no-augment", action="store_true", help="train on the evaluati
 ap.add_argument("--threads", type=int, default=2)
 ap.add_argument("--workers", type=int, default=0, help="loader processes")
 ap.add_argument("--check", action="store_true", help="compare the logits with ref/ beside the ONNX file (at most 1e-4) and stop")
-ap.add_argument("--isa", default="avx512", choices=["avx512", "avx2", "default"], help="ATEN_CPU_CAPABILITY")
+ap.add_argument("--isa", default="auto", choices=["auto", "avx512", "avx2", "default"], help="ATEN_CPU_CAPABILITY; auto: the best that the processor has")
 ap.add_argument("--blas", default="openmp", choices=["openmp", "any"], help="any: take the installed flavour as it is")
 ap.add_argument("--blas-dir", default=os.environ.get("PEER_BLAS_DIR", ""), help="folder with (or above) the openmp libopenblas.so.0")
 ap.add_argument("--malloc", default="tuned", choices=["tuned", "glibc"], help="tuned: keep freed pages")
 a = ap.parse_args()
+if a.isa == "auto":
+    try:
+        a.isa = "avx512" if " avx512f " in open("/proc/cpuinfo").read() else "avx2"
+    except OSError:
+        a.isa = "default"
 
 
 def openmp_blas_dir():
