@@ -60,6 +60,7 @@ func (g *Graph) Attention(q, k, v View, mask *Node, a AttentionAttr) *Node {
 	for i := range sources {
 		s.Narrow.In = append(s.Narrow.In, i)
 	}
+	s.Rows = g.rowOfAttention(sources, q, k, v, mask, a)
 	if trains {
 		s.Slots = []Slot{{Shape: []int{a.N, a.Heads, a.Tq, a.Tk}}}
 	}
@@ -127,6 +128,28 @@ func (g *Graph) Attention(q, k, v View, mask *Node, a AttentionAttr) *Node {
 		return gs
 	}
 	return g.Apply(s)
+}
+
+// rowOfAttention is the [Rows] of attention: one query, all keys and values.
+func (g *Graph) rowOfAttention(sources []*Node, q, k, v View, mask *Node, a AttentionAttr) Rows {
+	axes := slices.Repeat([]int{-1}, len(sources))
+	if mask != nil {
+		axes = append(axes, mask.Dims()-2)
+	}
+	return func(axis int) ([]int, func([]*Node, int) *Node) {
+		if axis != 1 {
+			return nil, nil
+		}
+		return axes, func(in []*Node, at int) *Node {
+			one, q, m := a, q, mask
+			one.Tq = 1
+			q.Offset += at * q.Token
+			if m != nil {
+				m = in[len(in)-1]
+			}
+			return g.Attention(q, k, v, m, one)
+		}
+	}
 }
 
 // covered reports whether the views write every element of source i.

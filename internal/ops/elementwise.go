@@ -33,7 +33,8 @@ func (g *Graph) Unary(f kernels.Func, a, b float64, x *Node) *Node {
 	if f == kernels.Affine && a == 1 && b == 0 {
 		return x
 	}
-	s := Spec{Name: UnaryName(f), In: []*Node{x}, Out: x.Shape(), Diff: []bool{true}, Narrow: Narrow{In: []int{0}, Slots: []int{0}, Out: true}}
+	s := Spec{Name: UnaryName(f), In: []*Node{x}, Out: x.Shape(), Diff: []bool{true}, Narrow: Narrow{In: []int{0}, Slots: []int{0}, Out: true},
+		Rows: rowOfBroadcast(x.Shape(), []*Node{x}, func(in []*Node) *Node { return g.Unary(f, a, b, in[0]) })}
 	deriv := storesDerivative[f] && g.Needs(x)
 	if deriv {
 		s.Slots = []Slot{{Shape: x.Shape()}}
@@ -85,7 +86,8 @@ var binaryNames = [...]string{"add", "sub", "mul", "div", "max", "min", "pow"}
 // Binary applies a function of two scalars with NumPy broadcasting.
 func (g *Graph) Binary(f kernels.BinaryFunc, x, z *Node) *Node {
 	out := broadcast(binaryNames[f], x.Shape(), z.Shape())
-	s := Spec{Name: binaryNames[f], In: []*Node{x, z}, Out: out, Diff: []bool{true, true}, Flops: float64(size(out))}
+	s := Spec{Name: binaryNames[f], In: []*Node{x, z}, Out: out, Diff: []bool{true, true}, Flops: float64(size(out)),
+		Rows: rowOfBroadcast(out, []*Node{x, z}, func(in []*Node) *Node { return g.Binary(f, in[0], in[1]) })}
 	if slices.Equal(Shape(x), out) && slices.Equal(Shape(z), out) {
 		s.Narrow = Narrow{In: []int{0, 1}, Out: true}
 	}

@@ -23,6 +23,7 @@ func (g *Graph) Linear(x, w, b *Node, transW bool) *Node {
 	return g.Apply(Spec{
 		Name: "linear", In: in, Out: withLast(x, n), Diff: diff, Accumulates: true, Flops: 2 * float64(rows(x)) * float64(n) * float64(last(x)),
 		Narrow: Narrow{In: []int{0}, Out: true},
+		Rows:   rowOf(withLast(x, n), in, []int{0}, func(in []*Node) *Node { return g.Linear(in[0], w, b, transW) }),
 		Bind: func(e *Env) (kernels.Run, error) {
 			m := kernels.MatMul{A: e.In[0], B: e.In[1], Y: e.Out, TransB: transW, M: e.In[0].Rows(), N: n, K: e.In[0].Cols(), Accumulate: e.Accumulate}
 			if b != nil {
@@ -50,9 +51,11 @@ func (g *Graph) AddLinear(y0, x, w *Node, transW bool) *Node {
 	if last(y0) != n || rows(y0) != rows(x) {
 		Fail("ops: add-linear: %v + %v·%v", y0.Shape(), x.Shape(), w.Shape())
 	}
+	in := []*Node{y0, x, w}
 	return g.Apply(Spec{
-		Name: "linear.add", In: []*Node{y0, x, w}, Out: y0.Shape(), Diff: []bool{true, true, true}, InPlace: []int{0}, Narrow: Narrow{In: []int{0, 1}, Out: true},
+		Name: "linear.add", In: in, Out: y0.Shape(), Diff: []bool{true, true, true}, InPlace: []int{0}, Narrow: Narrow{In: []int{0, 1}, Out: true},
 		Flops: 2 * float64(rows(x)) * float64(n) * float64(last(x)),
+		Rows:  rowOf(y0.Shape(), in, []int{0, 1}, func(in []*Node) *Node { return g.AddLinear(in[0], in[1], w, transW) }),
 		Bind: func(e *Env) (kernels.Run, error) {
 			mm, err := e.K.MatMul(kernels.MatMul{A: e.In[1], B: e.In[2], Y: e.Out, TransB: transW, M: e.In[1].Rows(), N: n, K: e.In[1].Cols(), Accumulate: true})
 			if err != nil || e.In[0].Pointer() == e.Out.Pointer() {

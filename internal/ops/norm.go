@@ -15,6 +15,7 @@ func (g *Graph) LayerNorm(x, gamma, beta *Node, eps float64) *Node {
 	r := rows(x)
 	return g.Apply(Spec{
 		Name: "layer_norm", In: in, Out: x.Shape(), Diff: diff, Slots: []Slot{{Shape: []int{r}}, {Shape: []int{r}}}, Narrow: Narrow{Out: true},
+		Rows: rowOf(x.Shape(), in, []int{0}, func(in []*Node) *Node { return g.LayerNorm(in[0], gamma, beta, eps) }),
 		Bind: func(e *Env) (kernels.Run, error) {
 			l := kernels.LayerNorm{X: e.In[0], Gamma: e.In[1], Y: e.Out, Mean: e.Slots[0], RStd: e.Slots[1], Epsilon: eps}
 			if beta != nil {
@@ -59,7 +60,8 @@ func (g *Graph) ChannelAffine(x, scale, shift *Node) *Node {
 			in, diff = append(in, n), append(diff, true)
 		}
 	}
-	s := Spec{Name: "channel_affine", In: in, Out: x.Shape(), Diff: diff, Narrow: Narrow{In: []int{0}, Out: true}}
+	s := Spec{Name: "channel_affine", In: in, Out: x.Shape(), Diff: diff, Narrow: Narrow{In: []int{0}, Out: true},
+		Rows: rowOf(x.Shape(), in, []int{0}, func(in []*Node) *Node { return g.ChannelAffine(in[0], scale, shift) })}
 	if scale == nil || !g.Needs(scale) {
 		s.InPlace = []int{0}
 	}

@@ -53,6 +53,8 @@ type Spec struct {
 	Accumulates bool
 	// Narrow says which operands may lie in memory as bf16.
 	Narrow Narrow
+	// Rows makes the operator for one place of an axis; nil where it cannot be.
+	Rows Rows
 	// Flops is the number of multiply-adds times two, for profiles.
 	Flops float64
 	Bind  func(*Env) (kernels.Run, error)

@@ -16,7 +16,7 @@ func (g *Graph) Reshape(x *Node, shape ...int) *Node {
 		Fail("ops: reshape: %v has %d elements, %v has %d", x.Shape(), size(x.Shape()), shape, size(shape))
 	}
 	return g.Apply(Spec{
-		Name: "reshape", In: []*Node{x}, Out: slices.Clone(shape), Diff: []bool{true}, Alias: true, Kind: g.Kind(x),
+		Name: "reshape", In: []*Node{x}, Out: slices.Clone(shape), Diff: []bool{true}, Alias: true, Kind: g.Kind(x), Rows: g.rowOfReshape(x, shape),
 		Grad: func(in []*Node, _, dy *Node) []*Node { return []*Node{g.Reshape(dy, in[0].Shape()...)} },
 	})
 }
@@ -93,11 +93,19 @@ func (g *Graph) Transpose(x *Node, perm ...int) *Node {
 // Slice takes count elements of an axis from start on, every step-th; step may
 // be negative.
 func (g *Graph) Slice(x *Node, axis, start, count, step int) *Node {
-	shape := slices.Clone(Shape(x))
-	st := Strides(shape)
+	shape := Shape(x)
 	if count == shape[axis] && start == 0 && step == 1 {
 		return x
 	}
+	if count == 1 && shape[axis] >= leastForRow && start >= 0 && start < shape[axis] && g.Kind(x) == g.Storage() {
+		return g.row(x, axis, start)
+	}
+	return g.slice(x, axis, start, count, step)
+}
+
+func (g *Graph) slice(x *Node, axis, start, count, step int) *Node {
+	shape := slices.Clone(Shape(x))
+	st := Strides(shape)
 	if count < 1 || start < 0 || start+step*(count-1) < 0 || start >= shape[axis] || start+step*(count-1) >= shape[axis] {
 		Fail("ops: slice: %d elements from %d by %d of axis %d of %v", count, start, step, axis, shape)
 	}
