@@ -53,6 +53,9 @@ func (p MatMul) Check() (buffer.Storage, error) {
 	if err := check("Y", p.Y, p.M, p.N, p.StrideY); err != nil {
 		return 0, err
 	}
+	if err := p.checkThin(); err != nil {
+		return 0, err
+	}
 	return s, vectors("MatMul", p.N, operand{"Bias", p.Bias})
 }
 
@@ -86,6 +89,9 @@ func (p Conv) Check() (buffer.Storage, error) {
 	}
 	if !p.W.Dense() {
 		return 0, fmt.Errorf("kernels: Conv: W has pitch %d for rows of %d, want it dense", p.W.Pitch, w[3])
+	}
+	if err := p.checkThin(); err != nil {
+		return 0, err
 	}
 	return s, vectors("Conv", w[0], operand{"Bias", p.Bias})
 }

@@ -27,21 +27,30 @@ func typed[P any](p P, s buffer.Storage, err error, f32, f64 func(P) Run) (Run, 
 }
 
 // MatMul implements [Kernels] by a packed, register-tiled product.
-func (Go) MatMul(p MatMul) (Run, error) {
+func (g Go) MatMul(p MatMul) (Run, error) {
 	s, err := p.Check()
+	if err == nil && p.Thin != nil {
+		return SplitMatMul(g, p)
+	}
 	return typed(p, s, err, matMul[float32], matMul[float64])
 }
 
 // Conv implements [Kernels] by an implicit matrix product per group, or
 // directly when the convolution is depthwise.
-func (Go) Conv(p Conv) (Run, error) {
+func (g Go) Conv(p Conv) (Run, error) {
 	s, err := p.Check()
+	if err == nil && p.Thin != nil {
+		return SplitConv(g, p)
+	}
 	return typed(p, s, err, convForward[float32], convForward[float64])
 }
 
 // ConvBackwardData implements [Kernels].
-func (Go) ConvBackwardData(p Conv) (Run, error) {
+func (g Go) ConvBackwardData(p Conv) (Run, error) {
 	s, err := p.Check()
+	if err == nil && p.Thin != nil {
+		return SplitConvBackwardData(g, p)
+	}
 	return typed(p, s, err, convBackwardData[float32], convBackwardData[float64])
 }
 

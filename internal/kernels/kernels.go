@@ -68,6 +68,7 @@ type MatMul struct {
 	StrideA        int
 	StrideB        int
 	StrideY        int
+	Thin           *Thin // of one product
 }
 
 // Conv is a two-dimensional cross-correlation over channels-last maps.
@@ -85,6 +86,7 @@ type Conv struct {
 	Dilation      [2]int // 1 means none
 	Groups        int
 	Accumulate    bool
+	Thin          *Thin // with Groups 1, in Conv and ConvBackwardData
 }
 
 // View places a (batch, token, head, channel) tensor inside a buffer:

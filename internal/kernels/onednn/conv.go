@@ -24,8 +24,17 @@ func (k *Kernels) Conv(p kernels.Conv) (kernels.Run, error) {
 	}
 	if pointwise(p) {
 		cout, cin := p.W.Shape[0], p.W.Shape[1]
-		return k.MatMul(kernels.MatMul{A: p.X, B: p.W.Reshape(cout, cin), TransB: true, Bias: p.Bias, Y: p.Y,
-			M: p.Y.Rows(), N: cout, K: cin, Accumulate: p.Accumulate})
+		m := kernels.MatMul{A: p.X, B: p.W.Reshape(cout, cin), TransB: true, Bias: p.Bias, Y: p.Y, M: p.Y.Rows(), N: cout, K: cin, Accumulate: p.Accumulate}
+		if t := p.Thin; t != nil {
+			m.Thin = &kernels.Thin{H: t.H, C: t.C, Trans: true}
+		}
+		return k.MatMul(m)
+	}
+	if k.ownConv(p, false) {
+		return k.convolve(p, false)
+	}
+	if p.Thin != nil {
+		return kernels.SplitConv(k, p)
 	}
 	prim, err := k.conv(C.VL_FORWARD, p)
 	if err != nil {
@@ -49,7 +58,17 @@ func (k *Kernels) ConvBackwardData(p kernels.Conv) (kernels.Run, error) {
 	}
 	if pointwise(p) {
 		cout, cin := p.W.Shape[0], p.W.Shape[1]
-		return k.MatMul(kernels.MatMul{A: p.Y, B: p.W.Reshape(cout, cin), Y: p.X, M: p.Y.Rows(), N: cin, K: cout, Accumulate: p.Accumulate})
+		m := kernels.MatMul{A: p.Y, B: p.W.Reshape(cout, cin), Y: p.X, M: p.Y.Rows(), N: cin, K: cout, Accumulate: p.Accumulate}
+		if t := p.Thin; t != nil {
+			m.Thin = &kernels.Thin{H: t.H, C: t.C.Reshape(t.H.Cols(), cin)}
+		}
+		return k.MatMul(m)
+	}
+	if k.ownConv(p, true) {
+		return k.convolve(p, true)
+	}
+	if p.Thin != nil {
+		return kernels.SplitConvBackwardData(k, p)
 	}
 	prim, err := k.conv(C.VL_BACKWARD_DATA, p)
 	if err != nil {

@@ -13,13 +13,13 @@ import (
 // adapters.
 const skinny = 16
 
-// MatMul implements [kernels.Kernels]. Skinny products run in own loops, frozen
-// weights that are read transposed in oneDNN's packed product, the rest in
-// dnnl_sgemm. Packing weights that are read as they lie gains nothing in float32
-// (227 GFLOP/s plain against 200 packed for 1576×1152×384 on one Zen 5 core, 160
-// against 172 on a Xeon) and would keep them in memory twice; transposed it is
-// 265 against 220.
+// MatMul implements [kernels.Kernels]. Skinny products run in loops of their own,
+// those that round their factors to bf16 in oneDNN's, batches and what is scaled
+// in dnnl_sgemm, the rest in own products.
 func (k *Kernels) MatMul(p kernels.MatMul) (kernels.Run, error) {
+	if p.Thin != nil && !k.own(p) {
+		return kernels.SplitMatMul(k, p)
+	}
 	if half(p.A, p.B, p.Y) {
 		if !p.TransA && !half(p.B) && k.large(p) {
 			if run, err := k.packedProduct(p); run != nil || err != nil {
@@ -34,13 +34,16 @@ func (k *Kernels) MatMul(p kernels.MatMul) (kernels.Run, error) {
 	}
 	g := product(p)
 	a, b, bias, y := ptr(p.A), ptr(p.B), ptr(p.Bias), ptr(p.Y)
-	if kind, bytes, ok := skinnyKind(p); ok {
+	if kind, bytes, ok := skinnyKind(p); ok && p.Thin == nil {
 		if err := reserve(bytes); err != nil {
 			return nil, err
 		}
 		return func() { C.vl_skinny(kind, g, a, b, bias, y) }, nil
 	}
-	if k.large(p) || p.B.Frozen && p.TransB {
+	if k.own(p) {
+		return k.ownProduct(p)
+	}
+	if k.large(p) {
 		if run, err := k.packedProduct(p); run != nil || err != nil {
 			return run, err
 		}

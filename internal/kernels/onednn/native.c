@@ -52,6 +52,8 @@ int vl_has_bf16(void) {
 #endif
 }
 
+int vl_own_convolutions(void) { return vl_kernels->columns <= 16; }
+
 vl_thread *vl_this_thread(void) {
 	if (!self) {
 		self = calloc(1, sizeof *self);
@@ -65,6 +67,8 @@ void *vl_cache_aligned(size_t bytes) {
 	void *p = NULL;
 	return posix_memalign(&p, 64, bytes ? bytes : 64) ? NULL : p;
 }
+
+void vl_release(void *p) { free(p); }
 
 int vl_reserve(size_t bytes) {
 	vl_thread *t = vl_this_thread();

@@ -11,6 +11,8 @@ void vl_one_thread(void);
 const char *vl_isa(void);
 // Whether products of bf16 are faster than those of float32.
 int vl_has_bf16(void);
+// Whether own convolutions in float32 are faster than oneDNN's: without AVX-512.
+int vl_own_convolutions(void);
 // Tests run the loops of lesser processors. Not while kernels run.
 void vl_limit_isa(int limit);
 
@@ -112,4 +114,13 @@ void *vl_block(size_t bytes);
 
 // Makes the calling thread's scratch hold at least so many bytes.
 int vl_reserve(size_t bytes);
+
+// The thread's scratch. A Run stays on the thread that bound it, where
+// vl_reserve made it large enough; growing here only guards against a caller
+// that broke the rule.
+void *vl_scratch(size_t bytes);
+
+// Memory aligned to a cache line, NULL where there is none, and its end.
+void *vl_cache_aligned(size_t bytes);
+void vl_release(void *p);
 #endif

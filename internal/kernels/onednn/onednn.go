@@ -8,6 +8,10 @@ package onednn
 #include "native.h"
 #cgo noescape vl_sgemm
 #cgo nocallback vl_sgemm
+#cgo noescape vl_multiply
+#cgo nocallback vl_multiply
+#cgo noescape vl_pack_panels
+#cgo nocallback vl_pack_panels
 #cgo noescape vl_skinny
 #cgo nocallback vl_skinny
 #cgo noescape vl_prim_run
@@ -77,6 +81,7 @@ type Kernels struct {
 	prims      []*C.vl_prim
 	attentions []*C.vl_products
 	packed     map[unsafe.Pointer][]packed
+	panels     map[unsafe.Pointer][]packedPanels
 }
 
 // packed is one packed form of the weights at an address.
@@ -93,7 +98,7 @@ func New() (*Kernels, error) {
 	if s := C.vl_init(); s != 0 {
 		return nil, fmt.Errorf("kernels: create the oneDNN engine: status %d", int(s))
 	}
-	return &Kernels{packed: map[unsafe.Pointer][]packed{}}, nil
+	return &Kernels{packed: map[unsafe.Pointer][]packed{}, panels: map[unsafe.Pointer][]packedPanels{}}, nil
 }
 
 // NewBF16 is [New] with the factors of large products and convolutions rounded
@@ -147,7 +152,12 @@ func (k *Kernels) Close() {
 			C.vl_packed_free(f.mem)
 		}
 	}
-	k.prims, k.attentions, k.packed = nil, nil, map[unsafe.Pointer][]packed{}
+	for _, forms := range k.panels {
+		for _, f := range forms {
+			C.vl_release(unsafe.Pointer(f.mem))
+		}
+	}
+	k.prims, k.attentions, k.packed, k.panels = nil, nil, map[unsafe.Pointer][]packed{}, map[unsafe.Pointer][]packedPanels{}
 }
 
 // keep registers a primitive for Close; packs its weights when they are frozen.
@@ -186,9 +196,13 @@ func (k *Kernels) pack(p *C.vl_prim, w *buffer.Buffer) (*C.vl_packed, error) {
 // reserve grows the calling thread's scratch.
 func reserve(bytes int) error {
 	if C.vl_reserve(C.size_t(bytes)) != 0 {
-		return fmt.Errorf("kernels: allocate %d bytes of scratch: out of memory", bytes)
+		return errNoMemory(bytes)
 	}
 	return nil
+}
+
+func errNoMemory(bytes int) error {
+	return fmt.Errorf("kernels: allocate %d bytes: out of memory", bytes)
 }
 
 // ptr is b's memory for C, nil for nil.

@@ -6,8 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-
-typedef ptrdiff_t vl_n;
+#include "product.h"
 
 // bfloat16 is the upper half of a float32: rounded to it, ties to even, and back.
 // Rounding could carry a NaN's payload into the sign.
@@ -84,6 +83,9 @@ typedef struct {
 	void (*outer)(vl_n m, vl_n r, vl_n n, float alpha, const float *u, vl_n up, const float *x, vl_n xp, float *y, vl_n yp, int acc);
 	void (*pool)(const vl_pool_shape *s, const float *x, float *y, int64_t *index);
 	void (*depthwise_weights)(const vl_pool_shape *s, const float *x, const float *dy, float *part, double *total, float *dw, int acc);
+	// The inner loop of own products, and the size of its tiles.
+	void (*panel)(const vl_segment *seg, vl_n segs, vl_n m, vl_n j, const float *bias, int acc, float *const *y, vl_n cols);
+	vl_n rows, columns;
 } vl_rows;
 
 // The best set for this processor that is not above limit: 0 baseline, 1 AVX2,

@@ -34,7 +34,7 @@ func TestStaleWeights(t *testing.T) {
 			}
 		}
 	}
-	if n := len(k.packed[w.Pointer()]); n != 2 {
+	if n := len(k.panels[w.Pointer()]); n != 2 {
 		t.Errorf("%d packed forms for two contents bound twice each, want 2", n)
 	}
 }
@@ -81,7 +81,7 @@ func TestExecutorsShare(t *testing.T) {
 			t.Errorf("thread %d differs from thread 0", i)
 		}
 	}
-	if a, b := len(k.packed[w.Pointer()]), len(k.packed[f.Pointer()]); a != 1 || b > 1 {
+	if a, b := len(k.panels[w.Pointer()]), len(k.packed[f.Pointer()])+len(k.panels[f.Pointer()]); a != 1 || b > 1 {
 		t.Errorf("%d and %d packed forms, want 1 each (no map where oneDNN has no convolution)", a, b)
 	}
 }

@@ -17,14 +17,6 @@ typedef struct {
 
 vl_thread *vl_this_thread(void);
 
-// The thread's scratch. A Run stays on the thread that bound it, where
-// vl_reserve made it large enough; growing here only guards against a caller
-// that broke the rule.
-void *vl_scratch(size_t bytes);
-
 // Whole cache lines for so many bytes.
 static inline size_t vl_aligned(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
-
-// Memory aligned to a cache line, freed by free.
-void *vl_cache_aligned(size_t bytes);
 #endif

@@ -31,6 +31,10 @@ var convCases = []convCase{
 	{1, 6, 6, 6, 12, 3, 3, [2]int{1, 1}, [4]int{1, 1, 1, 1}, [2]int{1, 1}, 6},
 	{2, 6, 5, 32, 8, 3, 3, [2]int{2, 1}, [4]int{1, 1, 1, 1}, [2]int{1, 1}, 1},
 	{1, 5, 9, 64, 48, 3, 3, [2]int{3, 3}, [4]int{1, 0, 0, 1}, [2]int{1, 1}, 1},
+	{2, 13, 12, 24, 40, 3, 3, [2]int{1, 1}, [4]int{1, 1, 1, 1}, [2]int{1, 1}, 1},
+	{1, 15, 14, 16, 24, 3, 3, [2]int{2, 2}, [4]int{1, 1, 1, 1}, [2]int{1, 1}, 1},
+	{1, 9, 9, 300, 10, 3, 3, [2]int{1, 1}, [4]int{2, 2, 2, 2}, [2]int{2, 2}, 1},
+	{2, 8, 9, 20, 36, 1, 1, [2]int{2, 2}, [4]int{}, [2]int{1, 1}, 1},
 }
 
 func (u *suite) conv(t *testing.T) {
@@ -61,6 +65,7 @@ func (u *suite) conv(t *testing.T) {
 			run, err := u.k.Conv(f)
 			u.exec(t, name, run, err)
 			u.compare(t, name+" forward", f.Y, want)
+			u.thinConv(t, name, p)
 
 			d := p
 			d.X, d.Bias = u.buf(extra, p.X.Shape...), nil
@@ -85,6 +90,44 @@ func (u *suite) conv(t *testing.T) {
 			}
 		}
 	}
+}
+
+// thinConv checks that a thin pair adds what it does as kernels of its own.
+func (u *suite) thinConv(t *testing.T, name string, p kernels.Conv) {
+	if p.Groups > 1 {
+		return
+	}
+	const r = 5
+	o, w := p.Y.Shape, p.W.Shape
+	thin := p
+	thin.W, thin.Y, thin.Bias = u.buf(0, r, w[1], w[2], w[3]), u.buf(2, o[0], o[1], o[2], r), nil
+	up := u.buf(1, o[3], r)
+
+	f := p
+	f.Y = u.buf(1, o...)
+	y, dx, _, _ := naiveConv(p)
+	want := plus(p.Accumulate, values(f.Y), y)
+	for i, v := range product(kernels.MatMul{A: thin.Y, B: up, TransB: true, M: thin.Y.Rows(), N: o[3], K: r}) {
+		want[i] += v
+		if p.Bias != nil {
+			want[i] += at(p.Bias, i%o[3])
+		}
+	}
+	f.Thin = &kernels.Thin{H: thin.Y, C: up}
+	run, err := u.k.Conv(f)
+	u.exec(t, name, run, err)
+	u.compare(t, name+" forward with a thin pair", f.Y, want)
+
+	d := p
+	d.X, d.Bias, d.Thin = u.buf(2, p.X.Shape...), nil, &kernels.Thin{H: thin.Y, C: thin.W}
+	want = plus(p.Accumulate, values(d.X), dx)
+	_, more, _, _ := naiveConv(thin)
+	for i, v := range more {
+		want[i] += v
+	}
+	run, err = u.k.ConvBackwardData(d)
+	u.exec(t, name, run, err)
+	u.compare(t, name+" backward data with a thin pair", d.X, want)
 }
 
 func (c convCase) params(u *suite, extra int, frozen bool) kernels.Conv {

@@ -37,6 +37,18 @@ func (u *suite) matMul(t *testing.T) {
 			run, err := u.k.MatMul(p)
 			u.exec(t, name, run, err)
 			u.compare(t, name, p.Y, want)
+			if p.Alpha != 0 || p.M == 0 {
+				continue
+			}
+			h, c := u.buf(extra, p.M, 3), u.buf(extra, 3, p.N)
+			p.Thin = &kernels.Thin{H: h, C: c}
+			want = plus(acc, values(p.Y), product(p))
+			for j, v := range product(kernels.MatMul{A: h, B: c, M: p.M, N: p.N, K: 3}) {
+				want[j] += v
+			}
+			run, err = u.k.MatMul(p)
+			u.exec(t, name, run, err)
+			u.compare(t, name+" with a thin pair", p.Y, want)
 		}
 	}
 	u.matMulBatched(t)

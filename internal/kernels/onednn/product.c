@@ -1,0 +1,220 @@
+//go:build onednn
+
+// What feeds the inner loop of own products (product_impl.h): b in panels of as
+// many columns as a tile has, blocks of rows and terms that stay in the caches,
+// and a table of the rows that a block reads.
+
+#include "product.h"
+#include "thread.h"
+
+enum {
+	ROWS = 192,     // of a block: a multiple of every tile's rows
+	SEGMENTS = 32,  // of one pass over a block
+	ZEROS = 256     // no less than the terms of a segment
+};
+
+// Outside of the map there are zeros.
+static const float zeros[ZEROS];
+
+// How many terms one pass adds up: a panel of them takes half of the first-level
+// cache.
+static vl_n most(void) { return vl_kernels->columns > 16 ? 192 : 256; }
+
+// k terms in equal blocks, none longer than a pass.
+static vl_n terms(vl_n k) {
+	vl_n blocks = (k + most() - 1) / most();
+	return blocks ? (k + blocks - 1) / blocks : 0;
+}
+
+// room is how many terms a pass over taps of k terms takes: passes of equal
+// length, and a thin pair fits behind.
+static vl_n room(vl_n taps, vl_n k) {
+	enum { THIN = 16 };
+	vl_n block = terms(k), units = block ? taps * ((k + block - 1) / block) : 0;
+	if (!units) return most();
+	vl_n fit = most() / block, passes = (units + fit - 1) / fit;
+	return (units + passes - 1) / passes * block + THIN;
+}
+
+static vl_n panels(vl_n n) { return (n + vl_kernels->columns - 1) / vl_kernels->columns; }
+
+vl_n vl_packed_floats(vl_n taps, vl_n k, vl_n n) { return taps * k * panels(n) * vl_kernels->columns; }
+
+void vl_pack_panels(vl_n taps, vl_n k, vl_n n, vl_n st, vl_n sk, vl_n sn, const float *w, float *out) {
+	vl_n width = vl_kernels->columns, block = terms(k);
+	for (vl_n t = 0; t < taps; t++, w += st)
+		for (vl_n k0 = 0; k0 < k; k0 += block) {
+			vl_n k1 = k0 + block < k ? k0 + block : k;
+			for (vl_n j = 0; j < n; j += width) {
+				vl_n cols = n - j < width ? n - j : width;
+				const float *from = w + j * sn;
+				if (sn != 1 && sk == 1) { // rows of w are columns here: read them in order
+					for (vl_n c = 0; c < cols; c++)
+						for (vl_n q = k0; q < k1; q++) out[(q - k0) * width + c] = from[q + c * sn];
+					for (vl_n c = cols; c < width; c++)
+						for (vl_n q = k0; q < k1; q++) out[(q - k0) * width + c] = 0;
+					out += (k1 - k0) * width;
+					continue;
+				}
+				for (vl_n q = k0; q < k1; q++, out += width) {
+					for (vl_n c = 0; c < cols; c++) out[c] = from[q * sk + c * sn];
+					for (vl_n c = cols; c < width; c++) out[c] = 0;
+				}
+			}
+		}
+}
+
+// A row of a block: the picture it belongs to and the pixel of tap (0, 0).
+typedef struct {
+	vl_n picture, y, x;
+} origin;
+
+// A tap with the distance of its pixel from a row's origin.
+typedef struct {
+	vl_n tap, y, x;
+} tap;
+
+// The output pixels of one phase: with a stride the gradient's windows over a
+// pixel depend on where the pixel stands between two strides.
+typedef struct {
+	vl_n y, x;           // its first pixel
+	vl_n sy, sx, oh, ow; // the distance and number of its pixels
+	vl_n taps;
+} phase;
+
+// gather finds what a block of rows reads at one tap.
+static void gather(const vl_window *w, const origin *at, vl_n rows, const tap *t, const float *a, vl_n lda, const float **out) {
+	for (vl_n i = 0; i < rows; i++) {
+		vl_n y = at[i].y + t->y, x = at[i].x + t->x;
+		out[i] = (size_t)y < (size_t)w->h && (size_t)x < (size_t)w->w ? a + (at[i].picture * w->h * w->w + y * w->w + x) * lda : zeros;
+	}
+}
+
+// A pass: the segments that are added up before y is written.
+typedef struct {
+	const vl_product *p;
+	const float *bias;
+	float *const *y;
+	vl_n rows, room;
+	int acc;
+	vl_n segs, k;
+	vl_segment seg[SEGMENTS];
+} pass;
+
+static void flush(pass *s) {
+	const vl_product *p = s->p;
+	vl_n width = vl_kernels->columns;
+	for (vl_n j = 0; j < panels(p->n); j++) {
+		vl_n cols = p->n - j * width < width ? p->n - j * width : width;
+		vl_kernels->panel(s->seg, s->segs, s->rows, j, s->bias ? s->bias + j * width : NULL, s->acc, s->y, cols);
+	}
+	s->acc = 1, s->bias = NULL, s->segs = s->k = 0;
+}
+
+typedef struct {
+	const float *rows[SEGMENTS][ROWS + 16];
+} table;
+
+// whole_tap adds the k terms of a tap; first holds the first term of every row.
+static void whole_tap(pass *s, table *t, const float *const *first, vl_n all, vl_n k, vl_n step, const float *b) {
+	vl_n block = terms(k), width = panels(s->p->n) * vl_kernels->columns;
+	for (vl_n k0 = 0; k0 < k; k0 += block) {
+		vl_n kn = k - k0 < block ? k - k0 : block;
+		if (s->segs == SEGMENTS || s->segs && s->k + kn > s->room) flush(s);
+		const float **rows = t->rows[s->segs];
+		for (vl_n i = 0; i < all; i++) rows[i] = first[i] == zeros ? zeros : first[i] + k0 * step;
+		vl_segment g = {rows, b + k0 * width, kn, step, kn * vl_kernels->columns};
+		s->seg[s->segs++] = g;
+		s->k += kn;
+	}
+}
+
+static vl_n padded(vl_n rows) {
+	vl_n mr = vl_kernels->rows;
+	return (rows + mr - 1) / mr * mr;
+}
+
+static void multiply(const vl_product *p, const float *a, const float *b, const float *h, const float *hb, const float *bias, float *y) {
+	table t;
+	float *to[ROWS + 16];
+	const float *first[ROWS + 16];
+	for (vl_n i0 = 0; i0 < p->m; i0 += ROWS) {
+		vl_n rows = p->m - i0 < ROWS ? p->m - i0 : ROWS, all = padded(rows);
+		pass s = {p, bias, to, rows, room(1, p->k), p->acc};
+		for (vl_n i = 0; i < all; i++) {
+			vl_n row = i0 + (i < rows ? i : rows - 1);
+			to[i] = y + row * p->ldy;
+			first[i] = a + row * p->lda;
+		}
+		whole_tap(&s, &t, first, all, p->k, p->step, b);
+		if (p->r) {
+			for (vl_n i = 0; i < all; i++) first[i] = h + (i0 + (i < rows ? i : rows - 1)) * p->ldh;
+			whole_tap(&s, &t, first, all, p->r, 1, hb);
+		}
+		if (s.segs || !p->k && !p->r) flush(&s);
+	}
+}
+
+// taps_of lists the taps whose windows reach the pixels of a phase.
+static vl_n taps_of(const vl_window *w, vl_n py, vl_n px, tap *out) {
+	vl_n n = 0;
+	for (vl_n ky = 0; ky < w->kh; ky++)
+		for (vl_n kx = 0; kx < w->kw; kx++) {
+			tap t = {ky * w->kw + kx, ky * w->dh, kx * w->dw};
+			if (w->backward) {
+				vl_n y = (py + w->pt) % w->sh - t.y, x = (px + w->pl) % w->sw - t.x;
+				if (y % w->sh || x % w->sw) continue;
+				t.y = y / w->sh, t.x = x / w->sw;
+			}
+			out[n++] = t;
+		}
+	return n;
+}
+
+static void convolve(const vl_product *p, const float *a, const float *b, const float *h, const float *hb, const float *bias, float *y) {
+	const vl_window *w = &p->at;
+	table t;
+	float *to[ROWS + 16];
+	const float *first[ROWS + 16];
+	origin at[ROWS];
+	tap taps[64];
+	vl_n width = panels(p->n) * vl_kernels->columns, pictures = p->m / (w->oh * w->ow);
+	vl_n ph = w->backward ? w->sh : 1, pw = w->backward ? w->sw : 1;
+	for (vl_n py = 0; py < ph; py++)
+		for (vl_n px = 0; px < pw; px++) {
+			vl_n oh = (w->oh - py + ph - 1) / ph, ow = (w->ow - px + pw - 1) / pw, n = taps_of(w, py, px, taps), m = pictures * oh * ow;
+			for (vl_n i0 = 0; i0 < m; i0 += ROWS) {
+				vl_n rows = m - i0 < ROWS ? m - i0 : ROWS, all = padded(rows);
+				pass s = {p, bias, to, rows, room(n, p->k), p->acc};
+				vl_n picture = i0 / (oh * ow), oy = i0 / ow % oh, ox = i0 % ow;
+				for (vl_n i = 0; i < rows; i++) {
+					vl_n yy = oy * ph + py, xx = ox * pw + px;
+					to[i] = y + ((picture * w->oh + yy) * w->ow + xx) * p->ldy;
+					at[i].picture = picture;
+					at[i].y = w->backward ? (yy + w->pt) / w->sh : yy * w->sh - w->pt;
+					at[i].x = w->backward ? (xx + w->pl) / w->sw : xx * w->sw - w->pl;
+					if (++ox == ow) ox = 0, oy++;
+					if (oy == oh) oy = 0, picture++;
+				}
+				for (vl_n i = rows; i < all; i++) to[i] = to[rows - 1], first[i] = zeros;
+				for (vl_n k = 0; k < n; k++) {
+					gather(w, at, rows, taps + k, a, p->lda, first);
+					whole_tap(&s, &t, first, all, p->k, 1, b + taps[k].tap * p->k * width);
+				}
+				for (vl_n k = 0; p->r && p->wide && k < n; k++) {
+					gather(w, at, rows, taps + k, h, p->ldh, first);
+					whole_tap(&s, &t, first, all, p->r, 1, hb + taps[k].tap * p->r * width);
+				}
+				if (p->r && !p->wide) {
+					for (vl_n i = 0; i < rows; i++) first[i] = h + (i0 + i) * p->ldh;
+					whole_tap(&s, &t, first, all, p->r, 1, hb);
+				}
+				if (s.segs || !n && !p->acc) flush(&s);
+			}
+		}
+}
+
+void vl_multiply(const vl_product *p, const float *a, const float *b, const float *h, const float *hb, const float *bias, float *y) {
+	if (p->window) convolve(p, a, b, h, hb, bias, y);
+	else multiply(p, a, b, h, hb, bias, y);
+}

@@ -1,0 +1,99 @@
+package kernels
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Thin is a second pair of factors whose product is added to the first: the
+// adapter of a layer, which native kernels add while the sums are in registers.
+// R is the rank.
+//
+//	MatMul                Y = A·B + H·op(C)          H (M, R), C (R, N), or (N, R) with Trans
+//	Conv                  Y = W ∗ X + C·H            H (N, OH, OW, R), C (Cout, R)
+//	ConvBackwardData      X = Wᵀ ∗ Y + Cᵀ ∗ H        H (N, OH, OW, R), C (R, Cin, KH, KW)
+//
+// Source: Hu et al. 2021, arXiv:2106.09685, eq. 3.
+type Thin struct {
+	H, C  Buf
+	Trans bool // of C, in MatMul
+}
+
+// Split makes two products of one with a thin pair, to be run in order.
+func (p MatMul) Split() (base, thin MatMul) {
+	t := p.Thin
+	p.Thin = nil
+	return p, MatMul{A: t.H, B: t.C, TransB: t.Trans, Y: p.Y, M: p.M, N: p.N, K: t.H.Cols(), Accumulate: true}
+}
+
+// Split makes a convolution and a product of one with a thin pair.
+func (p Conv) Split() (base Conv, thin MatMul) {
+	t := p.Thin
+	p.Thin = nil
+	return p, MatMul{A: t.H, B: t.C, TransB: true, Y: p.Y, M: p.Y.Rows(), N: p.Y.Cols(), K: t.H.Cols(), Accumulate: true}
+}
+
+// SplitBackward makes two gradients of one with a thin pair.
+func (p Conv) SplitBackward() (base, thin Conv) {
+	thin = p
+	thin.W, thin.Y, thin.Bias, thin.Thin, thin.Accumulate = p.Thin.C, p.Thin.H, nil, nil, true
+	p.Thin = nil
+	return p, thin
+}
+
+// both binds two kernels that run one after the other.
+func both[A, B any](a A, runA func(A) (Run, error), b B, runB func(B) (Run, error)) (Run, error) {
+	first, err := runA(a)
+	if err != nil {
+		return nil, err
+	}
+	second, err := runB(b)
+	if err != nil {
+		return nil, err
+	}
+	return func() { first(); second() }, nil
+}
+
+// SplitMatMul binds a product with a thin pair as two.
+func SplitMatMul(k Kernels, p MatMul) (Run, error) {
+	a, b := p.Split()
+	return both(a, k.MatMul, b, k.MatMul)
+}
+
+// SplitConv binds a convolution with a thin pair as two kernels.
+func SplitConv(k Kernels, p Conv) (Run, error) {
+	a, b := p.Split()
+	return both(a, k.Conv, b, k.MatMul)
+}
+
+// SplitConvBackwardData binds a gradient with a thin pair as two.
+func SplitConvBackwardData(k Kernels, p Conv) (Run, error) {
+	a, b := p.SplitBackward()
+	return both(a, k.ConvBackwardData, b, k.ConvBackwardData)
+}
+
+// checkThin validates the thin pair of a product.
+func (p MatMul) checkThin() error {
+	if p.Thin == nil {
+		return nil
+	}
+	if p.Batch > 1 || p.Alpha != 0 && p.Alpha != 1 {
+		return fmt.Errorf("kernels: MatMul: a thin pair with %d products and α %g: want one, and 1", p.Batch, p.Alpha)
+	}
+	_, thin := p.Split()
+	_, err := thin.Check()
+	return err
+}
+
+// checkThin validates the thin pair of a convolution; backward that of its
+// gradient.
+func (p Conv) checkThin() error {
+	if p.Thin == nil {
+		return nil
+	}
+	h, y := p.Thin.H.Shape, p.Y.Shape
+	if len(h) != 4 || !slices.Equal(h[:3], y[:3]) {
+		return fmt.Errorf("kernels: Conv: thin factor %v beside maps %v", h, y)
+	}
+	return nil
+}
