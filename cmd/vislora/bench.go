@@ -23,6 +23,7 @@ func runBench(_ context.Context, e *env, args []string) error {
 	e.fs.IntVar(&c.Rank, "lora-r", 8, "rank")
 	e.fs.IntVar(&c.Steps, "steps", 20, "timed steps")
 	e.fs.IntVar(&c.ImgSz, "imgsz", 0, "input size; 0 = the model's")
+	e.fs.BoolVar(&c.Recompute, "recompute", false, "as for train: compute activations again instead of keeping them")
 	e.fs.BoolVar(&c.Profile, "profile", false, "add the time of every kind of operator")
 	positional, err := e.parse(args)
 	if err != nil {

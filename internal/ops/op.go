@@ -55,6 +55,9 @@ type Spec struct {
 	Narrow Narrow
 	// Rows makes the operator for one place of an axis; nil where it cannot be.
 	Rows Rows
+	// Once says that a step runs the operator no more than once: it meets the
+	// other shards.
+	Once bool
 	// Flops is the number of multiply-adds times two, for profiles.
 	Flops float64
 	Bind  func(*Env) (kernels.Run, error)

@@ -28,6 +28,8 @@ type BenchConfig struct {
 	Steps   int    // timed steps, default 20
 	ImgSz   int
 	Profile bool
+	// Recompute computes activations again instead of keeping them.
+	Recompute bool
 }
 
 // Benchmark is one JSON line. images_per_s and ms_per_step are those of the
@@ -54,6 +56,7 @@ type Benchmark struct {
 	Kernels         string         `json:"kernels"`
 	ArenaMB         float64        `json:"arena_mb"`
 	ArenaBoundMB    float64        `json:"arena_lower_bound_mb"`
+	GFlops          float64        `json:"gflops"` // of a step
 	Loss            []float64      `json:"loss_first_last,omitempty"`
 	Profile         []ProfiledKind `json:"profile,omitempty"`
 }
@@ -121,6 +124,7 @@ func Bench(c BenchConfig) (*Benchmark, error) {
 	}
 	r := newRunner(s.team, s.kernels, m)
 	defer r.close()
+	r.recompute = c.Recompute
 	set, err := r.prepare(c.Batch)
 	if err != nil {
 		return nil, err
@@ -151,9 +155,11 @@ func Bench(c BenchConfig) (*Benchmark, error) {
 	out.ImagesPerSec, out.MsPerStep = round(float64(c.Batch)/best, 2), round(best*1e3, 2)
 	out.MedianPerSec, out.MedianMs = round(float64(c.Batch)/median, 2), round(median*1e3, 2)
 	for _, sh := range set.shards {
+		out.GFlops += sh.program.Flops() / 1e9
 		out.ArenaMB += float64(sh.program.ArenaBytes) / (1 << 20)
 		out.ArenaBoundMB += float64(sh.program.LowerBound) / (1 << 20)
 	}
+	out.GFlops = round(out.GFlops, 2)
 	out.ArenaMB, out.ArenaBoundMB = round(out.ArenaMB, 1), round(out.ArenaBoundMB, 1)
 	if c.Profile {
 		if out.Profile, err = profile(r, set); err != nil {

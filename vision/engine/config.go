@@ -83,13 +83,16 @@ type TrainConfig struct {
 	MixUp    float64 `yaml:"mixup"`
 	CutMix   float64 `yaml:"cutmix"`
 
-	Seed     uint64  `yaml:"seed"`
-	Threads  int     `yaml:"threads"` // default: one per processor
-	DType    string  `yaml:"dtype"`   // of products: f32 (default) or bf16
-	Workers  int     `yaml:"workers"`
-	Cache    string  `yaml:"cache"` // "" or ram
-	Fraction float64 `yaml:"fraction"`
-	ValShare float64 `yaml:"val_share"` // of an automatic split, default 0.2
+	Seed    uint64 `yaml:"seed"`
+	Threads int    `yaml:"threads"` // default: one per processor
+	DType   string `yaml:"dtype"`   // of products: f32 (default) or bf16
+	Workers int    `yaml:"workers"`
+	// Recompute computes activations again in the backward pass instead of
+	// keeping them.
+	Recompute bool    `yaml:"recompute"`
+	Cache     string  `yaml:"cache"` // "" or ram
+	Fraction  float64 `yaml:"fraction"`
+	ValShare  float64 `yaml:"val_share"` // of an automatic split, default 0.2
 
 	Project string `yaml:"project"` // default runs/<task>
 	Name    string `yaml:"name"`    // default train

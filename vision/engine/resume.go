@@ -34,7 +34,7 @@ func readArgs(dir string) (TrainConfig, error) {
 }
 
 // movedTo takes over from now what may differ when a run goes on: where model
-// and data are, and how many threads work.
+// and data are, how many threads work and in how much memory.
 func (c TrainConfig) movedTo(now TrainConfig) TrainConfig {
 	c.Resume, c.Log, c.Progress, c.plain = now.Resume, now.Log, now.Progress, now.plain
 	if now.Model != "" {
@@ -51,6 +51,9 @@ func (c TrainConfig) movedTo(now TrainConfig) TrainConfig {
 	}
 	if now.Cache != "" {
 		c.Cache = now.Cache
+	}
+	if now.Recompute {
+		c.Recompute = true
 	}
 	return c
 }
@@ -171,7 +174,7 @@ func (r *run) changed(was map[string]string) error {
 }
 
 // movable are settings without influence on the result, or checked otherwise.
-var movable = []string{"model", "data", "threads", "workers", "cache", "project", "name", "exist_ok"}
+var movable = []string{"model", "data", "threads", "workers", "cache", "recompute", "project", "name", "exist_ok"}
 
 // settings are the settings that decide the result, as YAML.
 func (c *TrainConfig) settings() (string, error) {

@@ -87,8 +87,10 @@ type runner struct {
 	make     maker
 	circuits map[int]*compiled // by shard size
 	sets     map[int]*set      // by batch size
-	arenas   []*buffer.Arena   // by rank: programs of one rank share the largest so far
-	owned    []*buffer.Arena   // all that were reserved
+	// recompute keeps few values of the forward pass (see [vm.Recompute]).
+	recompute bool
+	arenas    []*buffer.Arena // by rank: programs of one rank share the largest so far
+	owned     []*buffer.Arena // all that were reserved
 }
 
 type compiled struct {
@@ -143,6 +145,11 @@ func (r *runner) compile(size int) (*compiled, error) {
 	roots := slices.Clone(c.outputs)
 	if c.loss != nil {
 		roots = append(roots, c.loss)
+	}
+	if r.recompute && c.loss != nil {
+		if c.grads, err = vm.Recompute(c.Graph.Graph, c.loss, c.grads); err != nil {
+			return nil, fmt.Errorf("recompute: %w", err)
+		}
 	}
 	plan := vm.Compile
 	if n, ok := r.kernels.(*onednn.Kernels); ok && n.BF16() {

@@ -188,6 +188,7 @@ func (r *run) prepare() (err error) {
 		return err
 	}
 	r.train = newRunner(r.session.team, r.session.kernels, made)
+	r.train.recompute = c.Recompute
 	set, err := r.train.prepare(lc.Batch)
 	if err != nil {
 		return err

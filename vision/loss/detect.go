@@ -106,7 +106,7 @@ func Detect(g *ops.Graph, raw, targets *ops.Node, c DetectConfig) *ops.Node {
 	}
 	grad := gradFromSlot(g)
 	return g.Apply(ops.Spec{
-		Name: "detect", In: in, Out: []int{}, Diff: diff,
+		Name: "detect", Once: true, In: in, Out: []int{}, Diff: diff,
 		Slots: []ops.Slot{{Shape: s}, {Shape: []int{detectParts}}, {Shape: s[:2], Kind: buffer.I64}},
 		Bind: func(e *ops.Env) (kernels.Run, error) {
 			if e.Out.Storage == buffer.F64 {

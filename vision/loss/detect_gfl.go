@@ -89,7 +89,7 @@ func DetectGFL(g *ops.Graph, raw, targets *ops.Node, c GFLConfig) *ops.Node {
 		ops.Fail("loss: detect: targets %v: want (%d, M, 5)", ts, s[0])
 	}
 	return g.Apply(ops.Spec{
-		Name: "detect_gfl", In: []*ops.Node{raw, targets}, Out: []int{}, Diff: []bool{true, false},
+		Name: "detect_gfl", Once: true, In: []*ops.Node{raw, targets}, Out: []int{}, Diff: []bool{true, false},
 		Slots: []ops.Slot{{Shape: s}, {Shape: []int{detectParts}}},
 		Bind: func(e *ops.Env) (kernels.Run, error) {
 			if e.Out.Storage == buffer.F64 {

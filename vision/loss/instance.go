@@ -62,7 +62,7 @@ func InstanceMasks(g *ops.Graph, prototypes, raw, matches, targets, masks *ops.N
 	}
 	coefficients := g.Slice(raw, 2, rs[2]-ps[3], ps[3], 1)
 	return g.Apply(ops.Spec{
-		Name: "instance_masks", In: []*ops.Node{prototypes, coefficients, matches, targets, masks}, Out: []int{},
+		Name: "instance_masks", Once: true, In: []*ops.Node{prototypes, coefficients, matches, targets, masks}, Out: []int{},
 		Diff:    []bool{true, true, false, false, false},
 		Slots:   []ops.Slot{{Shape: ps}, {Shape: ops.Shape(coefficients)}},
 		Scratch: []int{ps[1] * ps[2]},

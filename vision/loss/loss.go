@@ -38,7 +38,7 @@ func CrossEntropy(g *ops.Graph, logits, labels *ops.Node, c CrossEntropyConfig) 
 		ops.Fail("loss: %d class weights for %d classes", len(c.Weights), k)
 	}
 	return g.Apply(ops.Spec{
-		Name: "cross_entropy", In: []*ops.Node{logits, labels}, Out: []int{}, Diff: []bool{true, false},
+		Name: "cross_entropy", Once: true, In: []*ops.Node{logits, labels}, Out: []int{}, Diff: []bool{true, false},
 		Slots: []ops.Slot{{Shape: []int{n, k}}},
 		Bind: func(e *ops.Env) (kernels.Run, error) {
 			if e.Out.Storage == buffer.F64 {
@@ -154,7 +154,7 @@ func SoftCrossEntropy(g *ops.Graph, logits, targets *ops.Node) *ops.Node {
 	s := ops.Shape(logits)
 	n, k := s[0], s[1]
 	return g.Apply(ops.Spec{
-		Name: "soft_cross_entropy", In: []*ops.Node{logits, targets}, Out: []int{}, Diff: []bool{true, false},
+		Name: "soft_cross_entropy", Once: true, In: []*ops.Node{logits, targets}, Out: []int{}, Diff: []bool{true, false},
 		Slots: []ops.Slot{{Shape: []int{n, k}}},
 		Bind: func(e *ops.Env) (kernels.Run, error) {
 			if e.Out.Storage == buffer.F64 {
@@ -204,7 +204,7 @@ func BCEWithLogits(g *ops.Graph, logits, targets *ops.Node, positive []float64) 
 		ops.Fail("loss: %d positive weights for %d classes", len(positive), k)
 	}
 	return g.Apply(ops.Spec{
-		Name: "bce", In: []*ops.Node{logits, targets}, Out: []int{}, Diff: []bool{true, false},
+		Name: "bce", Once: true, In: []*ops.Node{logits, targets}, Out: []int{}, Diff: []bool{true, false},
 		Slots: []ops.Slot{{Shape: []int{n, k}}},
 		Bind: func(e *ops.Env) (kernels.Run, error) {
 			if e.Out.Storage == buffer.F64 {

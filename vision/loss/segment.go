@@ -81,7 +81,7 @@ func Segment(g *ops.Graph, logits, labels *ops.Node, c SegmentConfig) *ops.Node 
 		scratch = append(scratch, ls[1]*ls[2])
 	}
 	return g.Apply(ops.Spec{
-		Name: "segment", In: []*ops.Node{logits, labels}, Out: []int{}, Diff: []bool{true, false},
+		Name: "segment", Once: true, In: []*ops.Node{logits, labels}, Out: []int{}, Diff: []bool{true, false},
 		Slots: []ops.Slot{{Shape: s}, {Shape: []int{segmentParts}}}, Scratch: scratch,
 		Bind: func(e *ops.Env) (kernels.Run, error) {
 			if e.Out.Storage == buffer.F64 {
