@@ -1,4 +1,4 @@
-# vislora. Targets: setup build demo demo-detect demo-segment test test-all test-nocgo race lint fuzz bench conformance matrix fmt generate env clean
+# vislora. Targets: setup build demo demo-detect demo-segment test test-all test-nocgo race lint fuzz bench bench-all conformance matrix fmt generate env clean
 #
 # Every target makes the machine ready first (scripts/setup.sh, which does
 # nothing when all is there) and builds with what is there: oneDNN and OpenCV
@@ -7,7 +7,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: setup ready build demo demo-detect demo-segment test test-all test-nocgo vet race lint fuzz bench fmt fmt-check generate env clean
+.PHONY: setup ready build demo demo-detect demo-segment test test-all test-nocgo vet race lint fuzz bench bench-all fmt fmt-check generate env clean
 
 FUZZTIME ?= 30s
 VIDEO ?= 0
@@ -95,9 +95,15 @@ fuzz: ready
 		CGO_ENABLED=0 go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) "$$dir"; \
 	done
 
-# Speed and memory, beside PyTorch's where it is installed.
+# Speed and memory, beside PyTorch's where it is installed: three models, in 15
+# minutes.
 bench: build
 	@scripts/bench.sh
+
+# Every table of docs/benchmarks.md about speed, in 75 minutes; goes on where it
+# was stopped, FRESH=1 begins again.
+bench-all: build
+	@scripts/bench_all.sh
 
 fmt:
 	@gofmt -l -w $$(scripts/gofiles.sh)

@@ -123,6 +123,7 @@ func TestFailures(t *testing.T) {
 		{"array that is text", []string{"run", model, "--input", "image=" + names, "--out", dir}, []string{"names.txt"}},
 		{"input that is missing", []string{"run", model, "--input", "imgae=" + names, "--out", dir}, []string{`"image"`}},
 		{"bench dtype", []string{"bench", "--model", model, "--dtype", "int4"}, []string{"int4"}},
+		{"bench of pictures that are missing", []string{"bench", "--mode", "data", "--data", filepath.Join(dir, "no")}, []string{filepath.Join(dir, "no")}},
 		{"bench mode", []string{"bench", "--model", model, "--mode", "fly"}, []string{"fly", "infer"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

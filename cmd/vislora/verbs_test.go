@@ -152,7 +152,9 @@ func TestJSON(t *testing.T) {
 		{[]string{"val", "--weights", tr.dir, "--data", tr.data, "--json"}, []string{"accuracy_top1", "accuracy_top5", "balanced_accuracy", "macro_f1", "auroc", "loss", "per_class", "task", "model", "data", "split", "images", "seed", "seconds", "images_per_s", "peak_rss_mb", "trainable_params", "total_params"}},
 		{[]string{"data", "check", tr.data, "--json"}, []string{"classes", "splits", "images", "sizes", "warnings"}},
 		{[]string{"export", "--weights", tr.dir, "--out", out, "--json"}, []string{"out", "format", "bytes", "merged"}},
-		{[]string{"bench", "--model", tr.model, "--batch", "2", "--threads", "1", "--steps", "2", "--lora-targets", "all", "--lora-r", "2"}, []string{"model", "mode", "dtype", "batch", "threads", "rank", "images_per_s", "ms_per_step", "peak_rss_mb", "trainable_params"}},
+		{[]string{"bench", "--model", tr.model, "--batch", "2", "--threads", "1", "--steps", "2", "--lora-targets", "all", "--lora-r", "2"}, []string{"model", "mode", "dtype", "batch", "threads", "rank", "images_per_s", "ms_per_step", "peak_rss_mb", "trainable_params", "cpu_ms_per_image", "allocs_per_step"}},
+		{[]string{"bench", "--model", tr.model, "--mode", "infer", "--batch", "2", "--threads", "1", "--steps", "9", "--max-seconds", "1e-9", "--profile"}, []string{"profile", "peak_gflops_per_s"}},
+		{[]string{"bench", "--mode", "data", "--data", tr.data, "--threads", "1"}, []string{"images_per_s", "cpu_ms_per_image", "images", "decoder"}},
 		{[]string{"train", "--model", tr.model, "--data", tr.data, "--project", tr.project, "--epochs", "1", "--batch", "4", "--mode", "linear-probe", "--json"}, []string{"dir", "best", "metrics"}},
 	} {
 		var m map[string]any

@@ -86,7 +86,7 @@ START = float(os.environ["PEER_FOLDER_START"])
 
 import warnings
 warnings.filterwarnings("ignore")
-import numpy as np, onnx, onnx.numpy_helper, torch, torch.nn as nn, torch.nn.functional as F
+import numpy as np, torch, torch.nn as nn, torch.nn.functional as F
 import PIL, torchvision.transforms as T
 from PIL import Image
 
@@ -125,36 +125,6 @@ if a.isa == "avx512" and "avx512f" not in open("/proc/cpuinfo").read():
     warn("ATEN_CPU_CAPABILITY=avx512 was set, but this processor has no AVX-512: use --isa avx2.")
 
 
-def load_vit(path):
-    """The network of the ONNX file in the ViT of nets.py, with its head; sizes, heads and LayerNorm eps are taken from the file."""
-    g = onnx.load(path).graph
-    init = {t.name: torch.from_numpy(onnx.numpy_helper.to_array(t).copy()) for t in g.initializer}
-    sd, heads = {}, 0
-    for k, v in init.items():
-        if k.startswith("onnx::MatMul_/"):                     # stored (in, out)
-            sd[k[len("onnx::MatMul_/"):].replace("/", ".") + ".weight"] = v.t().contiguous()
-        elif k.startswith("vit."):
-            sd[k[4:]] = v
-        elif k.startswith(("/blocks", "/norm", "head.")):
-            sd[k.lstrip("/").replace("/", ".")] = v
-        elif v.dtype == torch.int64 and v.numel() == 5 and v[2] == 3:
-            heads = int(v[3])                                  # the (b, n, 3, heads, d) reshape after qkv
-    try:
-        dim, patch = sd["patch_embed.proj.weight"].shape[0], sd["patch_embed.proj.weight"].shape[-1]
-        depth = 1 + max(int(k.split(".")[1]) for k in sd if k.startswith("blocks."))
-        img = round((sd["pos_embed"].shape[1] - 1) ** .5) * patch
-        net = nets.ViT(img, patch, dim, depth, heads or dim // 64, sd["blocks.0.mlp.fc1.weight"].shape[0] / dim, sd["head.weight"].shape[0])
-    except KeyError as e:
-        sys.exit(f"{path}: initializer {e} not found; the names of vit_tiny_timmstyle are needed")
-    net.load_state_dict(sd, strict=True)
-    eps = {round(x.f, 15) for n in g.node if n.op_type == "LayerNormalization" for x in n.attribute if x.name == "epsilon"}
-    if len(eps) == 1:
-        for m in net.modules():
-            if isinstance(m, nn.LayerNorm):
-                m.eps = min(eps)
-    return net.eval(), img
-
-
 def check(net, path):
     d = os.path.join(os.path.dirname(path), "ref")
     worst = 0
@@ -179,7 +149,7 @@ def check(net, path):
 
 
 path = a.onnx or (sorted(glob.glob(os.path.join(REAL, "vit_tiny_timmstyle", "*.onnx"))) or sys.exit("no --onnx"))[0]
-net, size = load_vit(path)
+net, size = nets.load_vit(path)
 if a.check:
     check(net, path)
 

@@ -5,12 +5,12 @@ import (
 	"math"
 	"math/rand/v2"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/vislora/vislora/internal/ops"
-	"github.com/vislora/vislora/internal/vm"
 	"github.com/vislora/vislora/lora"
 	"github.com/vislora/vislora/vision/optim"
 )
@@ -26,8 +26,11 @@ type BenchConfig struct {
 	Targets string // default: the preset of the model's family
 	Rank    int    // default 8
 	Steps   int    // timed steps, default 20
-	ImgSz   int
-	Profile bool
+	// MaxSeconds ends the timed steps after so long, but not before the third; 0
+	// is no limit.
+	MaxSeconds float64
+	ImgSz      int
+	Profile    bool
 	// Recompute computes activations again instead of keeping them.
 	Recompute bool
 }
@@ -57,17 +60,10 @@ type Benchmark struct {
 	ArenaMB         float64        `json:"arena_mb"`
 	ArenaBoundMB    float64        `json:"arena_lower_bound_mb"`
 	GFlops          float64        `json:"gflops"` // of a step
+	Allocs          float64        `json:"allocs_per_step"`
+	PeakGFlopsS     float64        `json:"peak_gflops_per_s,omitempty"`
 	Loss            []float64      `json:"loss_first_last,omitempty"`
 	Profile         []ProfiledKind `json:"profile,omitempty"`
-}
-
-// ProfiledKind is the share of one kind of operator.
-type ProfiledKind struct {
-	Name    string  `json:"name"`
-	Calls   int     `json:"calls"`
-	Ms      float64 `json:"ms"`
-	Share   float64 `json:"share"`
-	GFlopsS float64 `json:"gflops_per_s,omitempty"`
 }
 
 // Bench measures a configuration.
@@ -138,17 +134,10 @@ func Bench(c BenchConfig) (*Benchmark, error) {
 			return nil, err
 		}
 	}
-	var times []float64
-	cheapest := math.Inf(1)
-	for range c.Steps {
-		t, cpu := time.Now(), cpuSeconds()
-		if err := step(); err != nil {
-			return nil, err
-		}
-		times = append(times, time.Since(t).Seconds())
-		cheapest = min(cheapest, cpuSeconds()-cpu)
+	times, err := out.time(step, c)
+	if err != nil {
+		return nil, err
 	}
-	out.CPUMs = round(cheapest*1e3/float64(c.Batch), 3)
 	slices.Sort(times)
 	best, median := times[0], times[len(times)/2]
 	out.Steps = len(times)
@@ -162,12 +151,35 @@ func Bench(c BenchConfig) (*Benchmark, error) {
 	out.GFlops = round(out.GFlops, 2)
 	out.ArenaMB, out.ArenaBoundMB = round(out.ArenaMB, 1), round(out.ArenaBoundMB, 1)
 	if c.Profile {
-		if out.Profile, err = profile(r, set); err != nil {
+		if err := out.profile(r, set); err != nil {
 			return nil, err
 		}
 	}
 	out.PeakRSS = peakRSS()
 	return out, nil
+}
+
+// time takes the time of every step, and what they cost beside it.
+func (b *Benchmark) time(step func() error, c BenchConfig) ([]float64, error) {
+	times := make([]float64, 0, c.Steps)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	begun, cheapest := time.Now(), math.Inf(1)
+	for len(times) < c.Steps {
+		t, cpu := time.Now(), cpuSeconds()
+		if err := step(); err != nil {
+			return nil, err
+		}
+		times = append(times, time.Since(t).Seconds())
+		cheapest = min(cheapest, cpuSeconds()-cpu)
+		if c.MaxSeconds > 0 && len(times) >= 3 && time.Since(begun).Seconds() > c.MaxSeconds {
+			break
+		}
+	}
+	runtime.ReadMemStats(&after)
+	b.Allocs = round(float64(after.Mallocs-before.Mallocs)/float64(len(times)), 1)
+	b.CPUMs = round(cheapest*1e3/float64(c.Batch), 3)
+	return times, nil
 }
 
 // benchStep loads synthetic data and returns one step of work.
@@ -211,37 +223,4 @@ func benchStep(n *Network, r *runner, set *set, c BenchConfig, out *Benchmark) (
 		out.Loss[1] = round(l, 4)
 		return nil
 	}, nil
-}
-
-// profile runs one more step with a clock around every operator.
-func profile(r *runner, s *set) ([]ProfiledKind, error) {
-	profs := make([]map[string]*vm.Profile, len(s.shards))
-	err := r.team.Do(len(s.shards), func(rank int) error {
-		profs[rank] = map[string]*vm.Profile{}
-		s.shards[rank].exec.RunProfiled(profs[rank])
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	total := time.Duration(0)
-	for _, p := range profs[0] {
-		total += p.Time
-	}
-	var out []ProfiledKind
-	for _, name := range sortedKeys(profs[0]) {
-		p := profs[0][name]
-		k := ProfiledKind{Name: name, Calls: p.Calls, Ms: round(p.Time.Seconds()*1e3, 3), Share: round(float64(p.Time)/float64(total), 4)}
-		if p.Flops > 0 {
-			k.GFlopsS = round(p.Flops/p.Time.Seconds()/1e9, 1)
-		}
-		out = append(out, k)
-	}
-	slices.SortStableFunc(out, func(a, b ProfiledKind) int {
-		if a.Ms > b.Ms {
-			return -1
-		}
-		return 1
-	})
-	return out, nil
 }

@@ -322,8 +322,11 @@ func (r *run) epoch(ctx context.Context, elapsed func() float64) error {
 	steps := r.loader.Steps()
 	meter := time.Now()
 	images := 0
+	waited := time.Duration(0) // for pictures
 	for {
+		begun := time.Now()
 		b, err := e.Next()
+		waited += time.Since(begun)
 		if errors.Is(err, io.EOF) {
 			break
 		}
@@ -393,7 +396,11 @@ func (r *run) epoch(ctx context.Context, elapsed func() float64) error {
 	if !math.IsNaN(row.Score) {
 		line += fmt.Sprintf("  %s %.4f", r.job.scoreName(), row.Score)
 	}
-	c.logf("%s  lr %.2e  %.1f images/s", line, lr, float64(images)/took)
+	line += fmt.Sprintf("  lr %.2e  %.1f images/s", lr, float64(images)/took)
+	if share := waited.Seconds() / took; share >= .01 {
+		line += fmt.Sprintf("  waited %.0f %% for pictures", 100*share)
+	}
+	c.logf("%s", line)
 	return nil
 }
 

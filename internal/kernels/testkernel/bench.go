@@ -9,7 +9,8 @@ import (
 )
 
 // BenchMatMul times products by shape: those of ViT-S with 8 pictures of 197
-// tokens, and the skinny ones of an adapter of rank 8.
+// tokens, the skinny ones of an adapter of rank 8, and the widest and the
+// narrowest of ViT-Ti and ViT-B.
 func BenchMatMul(b *testing.B, k kernels.Kernels) {
 	for _, c := range []struct {
 		name           string
@@ -29,6 +30,12 @@ func BenchMatMul(b *testing.B, k kernels.Kernels) {
 		{"dx=dhA", 1576, 384, 8, false, false, false},
 		{"dA=uTx", 8, 384, 1576, true, false, false},
 		{"dB=dyTh", 1152, 8, 1576, true, false, false},
+		{"frozen", 1576, 768, 192, false, false, true},
+		{"frozenT", 1576, 192, 768, false, true, true},
+		{"frozen", 1576, 192, 192, false, false, true},
+		{"frozen", 1576, 3072, 768, false, false, true},
+		{"frozenT", 1576, 768, 3072, false, true, true},
+		{"frozen", 1576, 768, 768, false, false, true},
 	} {
 		b.Run(fmt.Sprintf("%s/%s/%dx%dx%d", k.Name(), c.name, c.m, c.n, c.k), func(b *testing.B) {
 			p := kernels.MatMul{M: c.m, N: c.n, K: c.k, TransA: c.ta, TransB: c.tb, Accumulate: c.name == "y=hBt" || c.name == "dx=dhA"}
@@ -44,7 +51,7 @@ func BenchMatMul(b *testing.B, k kernels.Kernels) {
 func BenchConv(b *testing.B, k kernels.Kernels) {
 	for _, c := range []struct{ cin, cout, size, kernel, stride, groups int }{
 		{64, 64, 56, 3, 1, 1}, {256, 256, 14, 3, 1, 1}, {64, 256, 56, 1, 1, 1}, {256, 128, 56, 1, 2, 1}, {96, 96, 56, 3, 1, 96}, {96, 96, 56, 7, 1, 96}, {3, 384, 224, 16, 16, 1}, {64, 8, 56, 3, 1, 1},
-		{256, 256, 14, 3, 1, 32},
+		{256, 256, 14, 3, 1, 32}, {3, 64, 224, 7, 2, 1}, {128, 128, 28, 3, 1, 1}, {512, 512, 7, 3, 1, 1}, {128, 256, 28, 3, 2, 1}, {1024, 256, 14, 1, 1, 1}, {512, 2048, 7, 1, 1, 1},
 	} {
 		pad := 0
 		if c.kernel < 16 {
