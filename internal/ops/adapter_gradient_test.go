@@ -25,6 +25,10 @@ func adapterCases() []gradcheck.Case {
 		}
 		cs = append(cs, gradcheck.Case{Name: fmt.Sprintf("LoRA linear, transW %v", transW), Leaves: []leaf{l(2, 3, 5), frozen(w), l(6), l(2, 5), l(6, 2)},
 			Build: func(g *ops.Graph, in nodes) node { y, _ := linear(g, in, in[2]); return y }})
+		cs = append(cs, gradcheck.Case{Name: fmt.Sprintf("LoRA linear in one, transW %v", transW), Leaves: []leaf{l(2, 3, 5), frozen(w), l(6), l(2, 5), l(6, 2)},
+			Build: func(g *ops.Graph, in nodes) node {
+				return g.LoRA(in[0], in[1], in[2], g.Unary(kernels.Affine, 2, 0, in[3]), in[4], transW)
+			}})
 		// The norm is constant in DoRA's backward pass, so only x, b and m have a
 		// gradient that finite differences know; A's and B's are those of LoRA
 		// scaled by c, checked with c frozen.
@@ -63,6 +67,11 @@ func adapterCases() []gradcheck.Case {
 			return g.AddConv(y, h, up, g1), as
 		}
 		cs = append(cs, gradcheck.Case{Name: "LoRA conv " + c.name, Leaves: leaves, Build: func(g *ops.Graph, in nodes) node { y, _ := adapted(g, in, in[1], in[2], in[4]); return y }})
+		if c.a.Groups == 1 {
+			cs = append(cs, gradcheck.Case{Name: "LoRA conv in one " + c.name, Leaves: leaves, Build: func(g *ops.Graph, in nodes) node {
+				return g.ConvLoRA(in[0], in[1], in[2], g.Unary(kernels.Affine, 2, 0, in[3]), g.Reshape(in[4], c.cout, r), c.a)
+			}})
+		}
 		fold := append(append([]leaf{}, leaves...), frozen(plus(l(c.cout, 1, 1, 1))))
 		cs = append(cs, gradcheck.Case{Name: "LoRA conv " + c.name + ", folded BatchNorm", Leaves: fold, Build: func(g *ops.Graph, in nodes) node {
 			y, _ := adapted(g, in, g.Mul(in[1], in[5]), in[2], g.Mul(in[4], in[5]))

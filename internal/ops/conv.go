@@ -87,16 +87,21 @@ func (g *Graph) convGrads(x, w, dy *Node, a ConvAttr, flops float64) []*Node {
 		})
 	}
 	if g.Needs(w) {
-		gs[1] = g.Apply(Spec{
-			Name: convName(w, a) + ".dw", In: []*Node{x, dy}, Out: w.Shape(), Accumulates: true, Flops: flops, Narrow: a.narrow(Narrow{In: []int{0, 1}}),
-			Bind: func(e *Env) (kernels.Run, error) {
-				c := a.kernel(e.In[0], e.Out, e.In[1])
-				c.Accumulate = e.Accumulate
-				return e.K.ConvBackwardWeights(c)
-			},
-		})
+		gs[1] = g.convDW(x, w, dy, a)
 	}
 	return gs
+}
+
+// convDW is the gradient of a kernel.
+func (g *Graph) convDW(x, w, dy *Node, a ConvAttr) *Node {
+	return g.Apply(Spec{
+		Name: convName(w, a) + ".dw", In: []*Node{x, dy}, Out: w.Shape(), Accumulates: true, Flops: convFlops(dy.Shape(), w), Narrow: a.narrow(Narrow{In: []int{0, 1}}),
+		Bind: func(e *Env) (kernels.Run, error) {
+			c := a.kernel(e.In[0], e.Out, e.In[1])
+			c.Accumulate = e.Accumulate
+			return e.K.ConvBackwardWeights(c)
+		},
+	})
 }
 
 // narrow is n where convolutions in bf16 are fast: grouped and depthwise ones are

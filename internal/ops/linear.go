@@ -99,18 +99,24 @@ func (g *Graph) linearGrads(x, w, dy *Node, transW bool) []*Node {
 		})
 	}
 	if g.Needs(w) {
-		gs[1] = g.Apply(Spec{
-			Name: "linear.dw", In: []*Node{x, dy}, Out: w.Shape(), Accumulates: true, Flops: flops, Narrow: Narrow{In: []int{0, 1}},
-			Bind: func(e *Env) (kernels.Run, error) {
-				mm := kernels.MatMul{A: e.In[0], B: e.In[1], Y: e.Out, TransA: true, M: k, N: n, K: m, Accumulate: e.Accumulate}
-				if transW {
-					mm.A, mm.B, mm.M, mm.N = mm.B, mm.A, n, k
-				}
-				return e.K.MatMul(mm)
-			},
-		})
+		gs[1] = g.linearDW(x, w, dy, transW)
 	}
 	return gs
+}
+
+// linearDW is dW = xᵀ·dy, or its transpose.
+func (g *Graph) linearDW(x, w, dy *Node, transW bool) *Node {
+	m, k, n := rows(x), last(x), last(dy)
+	return g.Apply(Spec{
+		Name: "linear.dw", In: []*Node{x, dy}, Out: w.Shape(), Accumulates: true, Flops: 2 * float64(m) * float64(n) * float64(k), Narrow: Narrow{In: []int{0, 1}},
+		Bind: func(e *Env) (kernels.Run, error) {
+			mm := kernels.MatMul{A: e.In[0], B: e.In[1], Y: e.Out, TransA: true, M: k, N: n, K: m, Accumulate: e.Accumulate}
+			if transW {
+				mm.A, mm.B, mm.M, mm.N = mm.B, mm.A, n, k
+			}
+			return e.K.MatMul(mm)
+		},
+	})
 }
 
 // MatMul is the batched matrix product of ONNX: leading axes broadcast.

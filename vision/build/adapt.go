@@ -65,7 +65,12 @@ func lowerLinear(g *Graph, n *ir.Node) {
 	if ad.DoRA {
 		base = nil
 	}
-	y := g.AddLinear(g.Linear(x.node, w, base, transW), g.Linear(xa, as, nil, true), bb, true)
+	var y *ops.Node
+	if xa == x.node && !g.Needs(w) {
+		y = g.LoRA(xa, w, base, as, bb, transW)
+	} else {
+		y = g.AddLinear(g.Linear(x.node, w, base, transW), g.Linear(xa, as, nil, true), bb, true)
+	}
 	y = g.biasB(ad, y)
 	if ad.DoRA {
 		y = g.ChannelAffine(y, g.DoRAScale(g.part(ad, PartMagnitude), w, as, bb, 1, !transW), b)
@@ -154,12 +159,14 @@ func lowerConv(g *Graph, n *ir.Node) {
 	if ad.DenseA {
 		down.Groups = 1
 	}
-	h := g.conv(g.adapterInput(ad, xm), as, nil, down)
-	y := g.conv(xm, w, base, attr)
-	if attr.Groups == 1 {
-		y = g.AddLinear(y, h, g.Reshape(up, cout, ad.Rank), true)
-	} else {
-		y = g.AddConv(y, h, up, ops.ConvAttr{Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Groups: attr.Groups})
+	var y *ops.Node
+	switch xa := g.adapterInput(ad, xm); {
+	case attr.Groups == 1 && xa == xm && !g.Needs(w):
+		y = g.convLoRA(xm, w, base, as, g.Reshape(up, cout, ad.Rank), attr)
+	case attr.Groups == 1:
+		y = g.AddLinear(g.conv(xm, w, base, attr), g.conv(xa, as, nil, down), g.Reshape(up, cout, ad.Rank), true)
+	default:
+		y = g.AddConv(g.conv(xm, w, base, attr), g.conv(xa, as, nil, down), up, ops.ConvAttr{Stride: [2]int{1, 1}, Dilation: [2]int{1, 1}, Groups: attr.Groups})
 	}
 	if ad.Bias {
 		bias := g.Unary(kernels.Affine, ad.Scaling, 0, g.part(ad, PartBiasB))
@@ -179,15 +186,31 @@ func lowerConv(g *Graph, n *ir.Node) {
 	g.set(n, with(y, channelsLast))
 }
 
-// conv is a convolution; a 1×1 one that keeps every pixel is a linear layer
-// over the pixels, which is the faster product.
+// conv is a convolution; a pointwise one is the faster product.
 func (g *Graph) conv(x, w, b *ops.Node, a ops.ConvAttr) *ops.Node {
-	s := ops.Shape(w)
-	if s[2] == 1 && s[3] == 1 && a.Groups == 1 && a.Stride == [2]int{1, 1} && a.Pads == [4]int{} {
-		return g.Linear(x, g.Reshape(w, s[0], s[1]), b, true)
+	if pointwise(w, a) {
+		return g.Linear(x, g.Reshape(w, matrix(w)...), b, true)
 	}
 	return g.Conv(x, w, b, a)
 }
+
+// convLoRA is an ungrouped convolution with its low-rank update.
+func (g *Graph) convLoRA(x, w, b, down, up *ops.Node, a ops.ConvAttr) *ops.Node {
+	if pointwise(w, a) {
+		return g.LoRA(x, g.Reshape(w, matrix(w)...), b, g.Reshape(down, matrix(down)...), up, true)
+	}
+	return g.ConvLoRA(x, w, b, down, up, a)
+}
+
+// pointwise reports whether a convolution keeps every pixel and reads nothing
+// beside it: a linear layer over the pixels.
+func pointwise(w *ops.Node, a ops.ConvAttr) bool {
+	s := ops.Shape(w)
+	return s[2] == 1 && s[3] == 1 && a.Groups == 1 && a.Stride == [2]int{1, 1} && a.Pads == [4]int{}
+}
+
+// matrix is the shape of a 1×1 kernel as a linear weight.
+func matrix(w *ops.Node) []int { return ops.Shape(w)[:2] }
 
 // convBias is b·σ + τ.
 func (g *Graph) convBias(n *ir.Node, scale, shift string, cout int) *ops.Node {

@@ -28,10 +28,12 @@ type Verification struct {
 }
 
 // Tolerance is the largest accepted Verification.Relative of float32 models,
-// CoarseTolerance that of float16 models, whose own weights are rounded, and of
+// RowTolerance that of a detector's rows, which come after twice as many layers
+// (on some processors YOLOX-Nano's differ by 1.1e-4), CoarseTolerance that of float16 models, whose own weights are rounded, and of
 // files that prepare the pictures themselves.
 const (
 	Tolerance       = 1e-4
+	RowTolerance    = 2e-4
 	CoarseTolerance = 1e-2
 )
 
@@ -57,7 +59,7 @@ func (l *Loaded) judgeOf(coarse bool, embedded *EmbeddedPreprocess, t *threshold
 	case l.Head == nil || l.Head.Detect == nil && l.Head.Segment == nil:
 		return &classJudge{l, tolerance, embedded != nil}
 	case l.Head.Detect != nil && l.Head.Detect.written():
-		return &rowJudge{loaded: l, tolerance: tolerance}
+		return &rowJudge{loaded: l, tolerance: max(tolerance, RowTolerance)}
 	case l.Head.Segment != nil && (l.Head.Segment.written() || argMax || original || l.putsLabels()):
 		return &pixelJudge{Loaded: l, original: original}
 	}

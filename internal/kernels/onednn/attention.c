@@ -7,33 +7,46 @@
 #include <stdlib.h>
 #include <string.h>
 
+// times makes y (m, n) = a·b, a (m, k) with rows lda apart and terms step apart,
+// b's element (k, n) at k·sk + n·sn, times scale. panel holds b packed.
+static void times(vl_n m, vl_n n, vl_n k, const float *a, vl_n lda, vl_n step, float scale, const float *b, vl_n sk, vl_n sn, float *panel, float *y, vl_n ldy) {
+	vl_product p = {.m = m, .n = n, .k = k, .lda = lda, .step = step, .ldy = ldy};
+	vl_pack_panels(1, k, n, 0, sk, sn, b, panel);
+	if (scale != 1) {
+		vl_n size = vl_packed_floats(1, k, n);
+		vl_kernels->unary(VL_AFFINE, scale, 0, 1, size, panel, size, panel, size, NULL, 0);
+	}
+	vl_multiply(&p, a, panel, NULL, NULL, NULL, y);
+}
+
+// The largest factor that a head packs.
+static size_t panel_bytes(const vl_attn *a) {
+	vl_n tokens = a->tq > a->tk ? a->tq : a->tk, wide = a->d > a->dv ? a->d : a->dv, x = vl_packed_floats(1, tokens, wide), y = vl_packed_floats(1, wide, tokens);
+	return sizeof(float) * (x > y ? x : y);
+}
+
 static int attention_f32(const vl_attn *a, const float *q, const float *k, const float *v, const float *mask, float *p, float *o) {
+	float *panel = vl_scratch(panel_bytes(a));
 	for (vl_n n = 0; n < a->n; n++)
 		for (vl_n h = 0; h < a->heads; h++, p += a->pstep) {
-			int s = dnnl_sgemm('N', 'T', a->tq, a->tk, a->d, a->scale, q + n * a->qb + h * a->qh, a->qt, k + n * a->kb + h * a->kh, a->kt, 0, p, a->ppitch);
-			if (s) return s;
+			times(a->tq, a->tk, a->d, q + n * a->qb + h * a->qh, a->qt, 1, a->scale, k + n * a->kb + h * a->kh, 1, a->kt, panel, p, a->ppitch);
 			vl_kernels->softmax(a->tq, a->tk, p, a->ppitch, mask ? mask + n * a->mb + h * a->mh : NULL, a->mpitch, p, a->ppitch, 0, 1);
-			s = dnnl_sgemm('N', 'N', a->tq, a->dv, a->tk, 1, p, a->ppitch, v + n * a->vb + h * a->vh, a->vt, 0, o + n * a->ob + h * a->oh, a->ot);
-			if (s) return s;
+			times(a->tq, a->dv, a->tk, p, a->ppitch, 1, 1, v + n * a->vb + h * a->vh, a->vt, 1, panel, o + n * a->ob + h * a->oh, a->ot);
 		}
 	return 0;
 }
 
 static int backward_f32(const vl_attn *a, const float *q, const float *k, const float *v, const float *p, const float *go, float *ds, float *dq, float *dk, float *dv) {
+	float *panel = vl_scratch(panel_bytes(a));
 	for (vl_n n = 0; n < a->n; n++)
 		for (vl_n h = 0; h < a->heads; h++, p += a->pstep) {
 			const float *g = go + n * a->ob + h * a->oh;
-			int s = 0;
-			if (dv) s = dnnl_sgemm('T', 'N', a->tk, a->dv, a->tq, 1, p, a->ppitch, g, a->ot, 0, dv + n * a->dvb + h * a->dvh, a->dvt);
-			if (s) return s;
+			if (dv) times(a->tk, a->dv, a->tq, p, 1, a->ppitch, 1, g, a->ot, 1, panel, dv + n * a->dvb + h * a->dvh, a->dvt);
 			if (!dq && !dk) continue;
-			s = dnnl_sgemm('N', 'T', a->tq, a->tk, a->dv, 1, g, a->ot, v + n * a->vb + h * a->vh, a->vt, 0, ds, a->tk);
-			if (s) return s;
+			times(a->tq, a->tk, a->dv, g, a->ot, 1, 1, v + n * a->vb + h * a->vh, 1, a->vt, panel, ds, a->tk);
 			vl_kernels->softmax_backward(a->tq, a->tk, p, a->ppitch, ds, a->tk, ds, a->tk, 0, 0);
-			if (dq) s = dnnl_sgemm('N', 'N', a->tq, a->d, a->tk, a->scale, ds, a->tk, k + n * a->kb + h * a->kh, a->kt, 0, dq + n * a->dqb + h * a->dqh, a->dqt);
-			if (s) return s;
-			if (dk) s = dnnl_sgemm('T', 'N', a->tk, a->d, a->tq, a->scale, ds, a->tk, q + n * a->qb + h * a->qh, a->qt, 0, dk + n * a->dkb + h * a->dkh, a->dkt);
-			if (s) return s;
+			if (dq) times(a->tq, a->d, a->tk, ds, a->tk, 1, a->scale, k + n * a->kb + h * a->kh, a->kt, 1, panel, dq + n * a->dqb + h * a->dqh, a->dqt);
+			if (dk) times(a->tk, a->d, a->tq, ds, 1, a->tk, a->scale, q + n * a->qb + h * a->qh, a->qt, 1, panel, dk + n * a->dkb + h * a->dkh, a->dkt);
 		}
 	return 0;
 }
@@ -130,7 +143,7 @@ static head place(const vl_attn *a, char *at) {
 	return h;
 }
 
-size_t vl_attention_scratch(const vl_attn *a) { return place(a, NULL).bytes; }
+size_t vl_attention_scratch(const vl_attn *a, const vl_products *s) { return s ? place(a, NULL).bytes : panel_bytes(a); }
 
 static const void *element(const void *p, int is16, vl_n i) { return (const char *)p + (is16 ? 2 : 4) * i; }
 
@@ -157,7 +170,7 @@ static void give(vl_n rows, vl_n c, const float *x, const void *y, int y16, vl_n
 }
 
 static int attention_bf16(const vl_attn *a, const vl_products *s, const void *q, const void *k, const void *v, const float *mask, void *p, float *scores, void *o) {
-	head t = place(a, vl_scratch(vl_attention_scratch(a)));
+	head t = place(a, vl_scratch(place(a, NULL).bytes));
 	for (vl_n n = 0; n < a->n; n++)
 		for (vl_n h = 0; h < a->heads; h++) {
 			float *prob = a->p16 || !p ? scores : (float *)p + (n * a->heads + h) * a->tq * a->tk;
@@ -177,7 +190,7 @@ static int attention_bf16(const vl_attn *a, const vl_products *s, const void *q,
 
 static int backward_bf16(const vl_attn *a, const vl_products *s, const void *q, const void *k, const void *v, const void *p, const void *go, float *ds, void *dq, void *dk,
 	void *dv) {
-	head t = place(a, vl_scratch(vl_attention_scratch(a)));
+	head t = place(a, vl_scratch(place(a, NULL).bytes));
 	for (vl_n n = 0; n < a->n; n++)
 		for (vl_n h = 0; h < a->heads; h++) {
 			const void *ph = element(p, a->p16, (n * a->heads + h) * a->tq * a->tk);

@@ -29,19 +29,19 @@ func attention(p kernels.Attention) *C.vl_attn {
 // products are those in bf16, nil for float32.
 func (k *Kernels) products(a *C.vl_attn, backward C.int, prob kernels.Buf, narrow bool) (*C.vl_products, error) {
 	if !narrow && (!k.bf16 || prob != nil && !prob.Dense() || int(a.tq*a.tk*(a.d+a.dv)) < k.least>>4) {
-		return nil, nil
+		return nil, reserve(int(C.vl_attention_scratch(a, nil)))
 	}
 	s := C.vl_attention_products(a, backward)
 	if s == nil {
 		if narrow {
 			return nil, fmt.Errorf("kernels: oneDNN has no products for attention in bf16 over %d×%d tokens", a.tq, a.tk)
 		}
-		return nil, nil
+		return nil, reserve(int(C.vl_attention_scratch(a, nil)))
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.attentions = append(k.attentions, s)
-	return s, reserve(int(C.vl_attention_scratch(a)))
+	return s, reserve(int(C.vl_attention_scratch(a, s)))
 }
 
 func empty(p kernels.Attention) bool { return p.N*p.Heads*p.Tq*p.Tk*p.D*p.Dv == 0 }

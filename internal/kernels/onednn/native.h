@@ -71,7 +71,7 @@ int vl_prim_run(vl_prim *p, const void *in, void *out, float *w, const float *bi
 typedef struct vl_products vl_products;
 vl_products *vl_attention_products(const vl_attn *a, int backward);
 void vl_products_free(vl_products *s);
-size_t vl_attention_scratch(const vl_attn *a);
+size_t vl_attention_scratch(const vl_attn *a, const vl_products *s);
 
 // p is NULL where probabilities are not kept; scores holds those of a head then,
 // and where p is bf16.

@@ -44,23 +44,9 @@ void vl_pack_panels(vl_n taps, vl_n k, vl_n n, vl_n st, vl_n sk, vl_n sn, const 
 	vl_n width = vl_kernels->columns, block = terms(k);
 	for (vl_n t = 0; t < taps; t++, w += st)
 		for (vl_n k0 = 0; k0 < k; k0 += block) {
-			vl_n k1 = k0 + block < k ? k0 + block : k;
-			for (vl_n j = 0; j < n; j += width) {
-				vl_n cols = n - j < width ? n - j : width;
-				const float *from = w + j * sn;
-				if (sn != 1 && sk == 1) { // rows of w are columns here: read them in order
-					for (vl_n c = 0; c < cols; c++)
-						for (vl_n q = k0; q < k1; q++) out[(q - k0) * width + c] = from[q + c * sn];
-					for (vl_n c = cols; c < width; c++)
-						for (vl_n q = k0; q < k1; q++) out[(q - k0) * width + c] = 0;
-					out += (k1 - k0) * width;
-					continue;
-				}
-				for (vl_n q = k0; q < k1; q++, out += width) {
-					for (vl_n c = 0; c < cols; c++) out[c] = from[q * sk + c * sn];
-					for (vl_n c = cols; c < width; c++) out[c] = 0;
-				}
-			}
+			vl_n kn = k - k0 < block ? k - k0 : block;
+			for (vl_n j = 0; j < n; j += width, out += kn * width)
+				vl_kernels->pack(kn, n - j < width ? n - j : width, sk, sn, w + k0 * sk + j * sn, out);
 		}
 }
 

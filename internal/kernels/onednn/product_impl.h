@@ -29,27 +29,70 @@ INLINE void T(tile)(const int mb, const int nv, const vl_segment *seg, vl_n segs
 			}
 		}
 	}
-	if (rows >= mb && cols == nv * LANES) {
+	vl_n left = cols - (nv - 1) * LANES; // in the last vector
 #pragma GCC unroll 12
-		for (int r = 0; r < mb; r++)
+	for (int r = 0; r < mb; r++) {
+		if (r >= rows) return;
 #pragma GCC unroll 2
-			for (int v = 0; v < nv; v++) {
-				float *to = y[i + r] + column + v * LANES;
-				vf sum = s[r][v];
+		for (int v = 0; v < nv; v++) {
+			float *to = y[i + r] + column + v * LANES;
+			vf sum = s[r][v];
+			if (v < nv - 1 || left == LANES) {
 				if (bias) sum += T(load)(bias + v * LANES);
 				if (acc) sum += T(load)(to);
 				T(store)(to, sum);
+			} else {
+				if (bias) sum += T(load_n)(bias + v * LANES, left);
+				if (acc) sum += T(load_n)(to, left);
+				T(store_n)(to, sum, left);
 			}
+		}
+	}
+}
+
+#if LANES >= 8
+// Eight columns of eight terms, as rows: y's rows are a panel's width apart.
+INLINE void T(turn8)(const float *x, vl_n xp, float *y) {
+	__m256 r[8], s[8];
+#pragma GCC unroll 8
+	for (int i = 0; i < 8; i++) r[i] = _mm256_loadu_ps(x + i * xp);
+#pragma GCC unroll 4
+	for (int i = 0; i < 8; i += 2) s[i] = _mm256_unpacklo_ps(r[i], r[i + 1]), s[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+#pragma GCC unroll 2
+	for (int i = 0; i < 8; i += 4) {
+		r[i] = _mm256_shuffle_ps(s[i], s[i + 2], 0x44), r[i + 1] = _mm256_shuffle_ps(s[i], s[i + 2], 0xee);
+		r[i + 2] = _mm256_shuffle_ps(s[i + 1], s[i + 3], 0x44), r[i + 3] = _mm256_shuffle_ps(s[i + 1], s[i + 3], 0xee);
+	}
+#pragma GCC unroll 4
+	for (int i = 0; i < 4; i++) {
+		_mm256_storeu_ps(y + i * 2 * LANES, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
+		_mm256_storeu_ps(y + (i + 4) * 2 * LANES, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
+	}
+}
+#endif
+
+// k terms of up to a panel's columns; element (k, n) of w is at k·sk + n·sn.
+static void T(pack)(vl_n k, vl_n cols, vl_n sk, vl_n sn, const float *w, float *out) {
+	const vl_n width = 2 * LANES;
+	if (sn == 1 && cols == width) {
+		for (vl_n q = 0; q < k; q++, out += width)
+#pragma GCC unroll 2
+			for (int v = 0; v < 2; v++) T(store)(out + v * LANES, T(load)(w + q * sk + v * LANES));
 		return;
 	}
-	for (int r = 0; r < mb && r < rows; r++) {
-		float sum[2 * LANES], *to = y[i + r] + column;
-		memcpy(sum, s[r], sizeof sum);
-		for (vl_n c = 0; c < cols; c++) {
-			float v = sum[c];
-			if (bias) v += bias[c];
-			to[c] = acc ? to[c] + v : v;
+	vl_n c = 0;
+#if LANES >= 8
+	if (sk == 1) // rows of w are columns here
+		for (; c + 8 <= cols; c += 8) {
+			vl_n q = 0;
+			for (; q + 8 <= k; q += 8) T(turn8)(w + q + c * sn, sn, out + q * width + c);
+			for (; q < k; q++)
+				for (vl_n i = c; i < c + 8; i++) out[q * width + i] = w[q + i * sn];
 		}
+#endif
+	for (vl_n q = 0; q < k; q++) {
+		for (vl_n i = c; i < cols; i++) out[q * width + i] = w[q * sk + i * sn];
+		for (vl_n i = cols; i < width; i++) out[q * width + i] = 0;
 	}
 }
 

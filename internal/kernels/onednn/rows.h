@@ -83,7 +83,8 @@ typedef struct {
 	void (*outer)(vl_n m, vl_n r, vl_n n, float alpha, const float *u, vl_n up, const float *x, vl_n xp, float *y, vl_n yp, int acc);
 	void (*pool)(const vl_pool_shape *s, const float *x, float *y, int64_t *index);
 	void (*depthwise_weights)(const vl_pool_shape *s, const float *x, const float *dy, float *part, double *total, float *dw, int acc);
-	// The inner loop of own products, and the size of its tiles.
+	// The packing and the inner loop of own products, and the size of its tiles.
+	void (*pack)(vl_n k, vl_n cols, vl_n sk, vl_n sn, const float *w, float *out);
 	void (*panel)(const vl_segment *seg, vl_n segs, vl_n m, vl_n j, const float *bias, int acc, float *const *y, vl_n cols);
 	vl_n rows, columns;
 } vl_rows;

@@ -1,0 +1,164 @@
+package ops
+
+import "github.com/vislora/vislora/internal/kernels"
+
+// LoRA is a linear layer with a low-rank update, as one operator: the update
+// rides in the layer's product, and its gradient in that of the layer.
+//
+//	y = x·op(W) + b + h·Bᵀ       h = x·Aᵀ
+//
+//	x (…, K)   W (K, N), or (N, K) with transW   b (N) or nil   A (r, K), scaled   B (N, r)   y (…, N)
+//
+// W has no gradient here; see [Graph.AddLinear] for one that has.
+// Source: Hu et al. 2021, arXiv:2106.09685, eq. 3.
+func (g *Graph) LoRA(x, w, b, a, up *Node, transW bool) *Node {
+	n := linearOut(x, w, transW)
+	u := g.update(rows(x), n, a, up)
+	k := last(x)
+	s := u.spec("linear.lora", x, w, b, withLast(x, n), 2*float64(u.m)*float64(n)*float64(k))
+	s.Rows = rowOf(s.Out, s.In, []int{0}, func(in []*Node) *Node { return g.LoRA(in[0], w, b, a, up, transW) })
+	s.Bind = func(e *Env) (kernels.Run, error) {
+		h := u.hidden(e)
+		down, err := e.K.MatMul(kernels.MatMul{A: e.In[0], B: e.In[2], TransB: true, Y: h, M: u.m, N: u.r, K: k})
+		if err != nil {
+			return nil, err
+		}
+		p := kernels.MatMul{A: e.In[0], B: e.In[1], TransB: transW, Y: e.Out, M: u.m, N: n, K: k, Thin: &kernels.Thin{H: h, C: e.In[3], Trans: true}}
+		if b != nil {
+			p.Bias = e.In[4]
+		}
+		base, err := e.K.MatMul(p)
+		return func() { down(); base() }, err
+	}
+	s.Grad = func(in []*Node, out, dy *Node) []*Node {
+		return u.grads(in, out, dy, func(dh *Node) *Node {
+			return g.Apply(Spec{
+				Name: "linear.lora.dx", In: []*Node{dy, w, dh, a}, Out: x.Shape(), Accumulates: true, Narrow: Narrow{In: []int{0}, Out: true},
+				Flops: 2 * float64(u.m) * float64(k) * float64(n+u.r),
+				Bind: func(e *Env) (kernels.Run, error) {
+					return e.K.MatMul(kernels.MatMul{A: e.In[0], B: e.In[1], TransB: !transW, Y: e.Out, M: u.m, N: k, K: n, Accumulate: e.Accumulate,
+						Thin: &kernels.Thin{H: e.In[2], C: e.In[3]}})
+				},
+			})
+		}, func(dh *Node) *Node { return g.linearDW(x, a, dh, true) })
+	}
+	return g.Apply(s)
+}
+
+// ConvLoRA is an ungrouped convolution with a low-rank update, as one operator.
+//
+//	y = W ∗ x + b + B·h       h = A ∗ x, with the layer's stride, padding and dilation
+//
+//	x (N, H, W, Cin)   W (Cout, Cin, kH, kW)   b (Cout) or nil   A (r, Cin, kH, kW), scaled   B (Cout, r)
+//
+// W has no gradient here.
+func (g *Graph) ConvLoRA(x, w, b, a, up *Node, attr ConvAttr) *Node {
+	out := convOut(x, w, attr)
+	u := g.update(size(out[:3]), out[3], a, up)
+	flops := convFlops(out, w)
+	s := u.spec(convName(w, attr)+".lora", x, w, b, out, flops)
+	thin := append(append([]int{}, out[:3]...), u.r)
+	s.Bind = func(e *Env) (kernels.Run, error) {
+		h := u.hidden(e).Reshape(thin...)
+		down, err := e.K.Conv(attr.kernel(e.In[0], e.In[2], h))
+		if err != nil {
+			return nil, err
+		}
+		c := attr.kernel(e.In[0], e.In[1], e.Out)
+		c.Thin = &kernels.Thin{H: h, C: e.In[3]}
+		if b != nil {
+			c.Bias = e.In[4]
+		}
+		base, err := e.K.Conv(c)
+		return func() { down(); base() }, err
+	}
+	s.Grad = func(in []*Node, out, dy *Node) []*Node {
+		return u.grads(in, out, dy, func(dh *Node) *Node {
+			return g.Apply(Spec{
+				Name: convName(w, attr) + ".lora.dx", In: []*Node{dy, w, dh, a}, Out: x.Shape(), Accumulates: true, Narrow: Narrow{In: []int{0}, Out: true},
+				Flops: flops + 2*float64(u.m)*float64(size(a.Shape())),
+				Bind: func(e *Env) (kernels.Run, error) {
+					c := attr.kernel(e.Out, e.In[1], e.In[0])
+					c.Accumulate, c.Thin = e.Accumulate, &kernels.Thin{H: e.In[2], C: e.In[3]}
+					return e.K.ConvBackwardData(c)
+				},
+			})
+		}, func(dh *Node) *Node { return g.convDW(x, a, dh, attr) })
+	}
+	return g.Apply(s)
+}
+
+// update is the low-rank part of a layer with m rows and n outputs.
+type update struct {
+	g       *Graph
+	m, n, r int
+	a, up   *Node
+}
+
+func (g *Graph) update(m, n int, a, up *Node) update {
+	r := a.Shape()[0]
+	if s := Shape(up); len(s) != 2 || s[0] != n || s[1] != r {
+		Fail("ops: low-rank update: A %v, B %v for %d outputs", Shape(a), s, n)
+	}
+	return update{g: g, m: m, n: n, r: r, a: a, up: up}
+}
+
+// spec is what both kinds of layers share. The rank is too thin for bf16, so h
+// and what is made of it stay float32.
+func (u *update) spec(name string, x, w, b *Node, out []int, flops float64) Spec {
+	if u.g.Needs(w) {
+		Fail("ops: %s: the layer itself trains", name)
+	}
+	s := Spec{Name: name, In: []*Node{x, w, u.a, u.up}, Out: out, Diff: []bool{true, false, true, true}, Narrow: Narrow{In: []int{0}, Out: true},
+		Slots: []Slot{{Shape: []int{u.m, u.r}}}, Scratch: []int{u.m * u.r},
+		Flops: flops + 2*float64(u.m)*float64(u.r*u.n) + 2*float64(u.m)*float64(size(u.a.Shape()))}
+	if b != nil {
+		if size(b.Shape()) != u.n {
+			Fail("ops: %s: bias of %d values for %d outputs", name, size(b.Shape()), u.n)
+		}
+		s.In, s.Diff = append(s.In, b), append(s.Diff, true)
+	}
+	return s
+}
+
+// hidden is where h goes: kept for the gradient of B, or not.
+func (u *update) hidden(e *Env) kernels.Buf {
+	if e.Slots[0] != nil {
+		return e.Slots[0]
+	}
+	return e.Scratch[0].Reshape(u.m, u.r)
+}
+
+// grads are those of x, A, B and b. dx and da make the first two from the gradient
+// of h, which is made first.
+func (u *update) grads(in []*Node, out, dy *Node, dx, da func(dh *Node) *Node) []*Node {
+	g := u.g
+	gs := make([]*Node, len(in))
+	if g.Needs(in[0]) || g.Needs(u.a) {
+		dh := g.Apply(Spec{
+			Name: "lora.dh", In: []*Node{dy, u.up}, Out: withLast(out, u.r), Flops: 2 * float64(u.m) * float64(u.n*u.r), Narrow: Narrow{In: []int{0}},
+			Bind: func(e *Env) (kernels.Run, error) {
+				return e.K.MatMul(kernels.MatMul{A: e.In[0], B: e.In[1], Y: e.Out, M: u.m, N: u.r, K: u.n})
+			},
+		})
+		if g.Needs(in[0]) {
+			gs[0] = dx(dh)
+		}
+		if g.Needs(u.a) {
+			gs[2] = da(dh)
+		}
+	}
+	if g.Needs(u.up) {
+		gs[3] = g.Apply(Spec{
+			Name: "lora.db", In: []*Node{dy}, Reads: []Read{{Of: out}}, Out: u.up.Shape(), Accumulates: true, Flops: 2 * float64(u.m) * float64(u.n*u.r),
+			Narrow: Narrow{In: []int{0}},
+			Bind: func(e *Env) (kernels.Run, error) {
+				return e.K.MatMul(kernels.MatMul{A: e.In[0], TransA: true, B: e.Reads[0], Y: e.Out, M: u.n, N: u.r, K: u.m, Accumulate: e.Accumulate})
+			},
+		})
+	}
+	if len(in) > 4 && g.Needs(in[4]) {
+		gs[4] = g.Reshape(g.ColumnSum(dy, nil), in[4].Shape()...)
+	}
+	return gs
+}
