@@ -196,7 +196,12 @@ func (r *runner) prepare(batch int) (*set, error) {
 		}
 		s.shards = append(s.shards, sh)
 	}
+	share := 1
+	if len(s.shards) == 1 { // too small a batch: all threads in one shard
+		share = r.team.Size()
+	}
 	err := r.team.Do(len(s.shards), func(rank int) error {
+		onednn.Share(share)
 		sh := s.shards[rank]
 		var err error
 		if sh.exec, err = vm.NewExecutor(sh.program, vm.Binding{Kernels: r.kernels, Inputs: sh.memory, Arena: r.arenas[rank], Collective: group.Member(rank)}); err != nil {
@@ -216,7 +221,10 @@ func (r *runner) prepare(batch int) (*set, error) {
 	for _, p := range s.shards[0].params {
 		s.grads = append(s.grads, make([]float32, len(p.Data())))
 	}
-	s.run = func(rank int) error { return s.shards[rank].exec.RunAll() }
+	s.run = func(rank int) error {
+		onednn.Share(share)
+		return s.shards[rank].exec.RunAll()
+	}
 	r.sets[batch] = s
 	return s, nil
 }

@@ -25,30 +25,46 @@ static size_t panel_bytes(const vl_attn *a) {
 	return sizeof(float) * (x > y ? x : y);
 }
 
-static int attention_f32(const vl_attn *a, const float *q, const float *k, const float *v, const float *mask, float *p, float *o) {
-	float *panel = vl_scratch(panel_bytes(a));
-	for (vl_n n = 0; n < a->n; n++)
-		for (vl_n h = 0; h < a->heads; h++, p += a->pstep) {
-			times(a->tq, a->tk, a->d, q + n * a->qb + h * a->qh, a->qt, 1, a->scale, k + n * a->kb + h * a->kh, 1, a->kt, panel, p, a->ppitch);
-			vl_kernels->softmax(a->tq, a->tk, p, a->ppitch, mask ? mask + n * a->mb + h * a->mh : NULL, a->mpitch, p, a->ppitch, 0, 1);
-			times(a->tq, a->dv, a->tk, p, a->ppitch, 1, 1, v + n * a->vb + h * a->vh, a->vt, 1, panel, o + n * a->ob + h * a->oh, a->ot);
-		}
-	return 0;
+// What an attention is called with; the heads of all pictures are dealt out.
+typedef struct {
+	const vl_attn *a;
+	const float *q, *k, *v, *mask, *go;
+	float *p, *scores, *o, *ds, *dq, *dk, *dv;
+} heads;
+
+static void attention_f32(void *arg, int part, int parts) {
+	const heads *c = arg;
+	const vl_attn *a = c->a;
+	size_t bytes = vl_aligned(panel_bytes(a));
+	char *scratch = vl_scratch(bytes + (parts > 1 ? sizeof(float) * a->tq * a->tk : 0));
+	float *panel = (float *)scratch, *scores = parts > 1 ? (float *)(scratch + bytes) : c->scores;
+	vl_n all = a->n * a->heads;
+	for (vl_n i = vl_from(all, 1, part, parts); i < vl_from(all, 1, part + 1, parts); i++) {
+		vl_n n = i / a->heads, h = i % a->heads, pitch = c->p || parts == 1 ? a->ppitch : a->tk;
+		float *p = c->p ? c->p + i * a->pstep : scores;
+		times(a->tq, a->tk, a->d, c->q + n * a->qb + h * a->qh, a->qt, 1, a->scale, c->k + n * a->kb + h * a->kh, 1, a->kt, panel, p, pitch);
+		vl_kernels->softmax(a->tq, a->tk, p, pitch, c->mask ? c->mask + n * a->mb + h * a->mh : NULL, a->mpitch, p, pitch, 0, 1);
+		times(a->tq, a->dv, a->tk, p, pitch, 1, 1, c->v + n * a->vb + h * a->vh, a->vt, 1, panel, c->o + n * a->ob + h * a->oh, a->ot);
+	}
 }
 
-static int backward_f32(const vl_attn *a, const float *q, const float *k, const float *v, const float *p, const float *go, float *ds, float *dq, float *dk, float *dv) {
-	float *panel = vl_scratch(panel_bytes(a));
-	for (vl_n n = 0; n < a->n; n++)
-		for (vl_n h = 0; h < a->heads; h++, p += a->pstep) {
-			const float *g = go + n * a->ob + h * a->oh;
-			if (dv) times(a->tk, a->dv, a->tq, p, 1, a->ppitch, 1, g, a->ot, 1, panel, dv + n * a->dvb + h * a->dvh, a->dvt);
-			if (!dq && !dk) continue;
-			times(a->tq, a->tk, a->dv, g, a->ot, 1, 1, v + n * a->vb + h * a->vh, 1, a->vt, panel, ds, a->tk);
-			vl_kernels->softmax_backward(a->tq, a->tk, p, a->ppitch, ds, a->tk, ds, a->tk, 0, 0);
-			if (dq) times(a->tq, a->d, a->tk, ds, a->tk, 1, a->scale, k + n * a->kb + h * a->kh, a->kt, 1, panel, dq + n * a->dqb + h * a->dqh, a->dqt);
-			if (dk) times(a->tk, a->d, a->tq, ds, 1, a->tk, a->scale, q + n * a->qb + h * a->qh, a->qt, 1, panel, dk + n * a->dkb + h * a->dkh, a->dkt);
-		}
-	return 0;
+static void backward_f32(void *arg, int part, int parts) {
+	const heads *c = arg;
+	const vl_attn *a = c->a;
+	size_t bytes = vl_aligned(panel_bytes(a));
+	char *scratch = vl_scratch(bytes + (parts > 1 ? sizeof(float) * a->tq * a->tk : 0));
+	float *panel = (float *)scratch, *ds = parts > 1 ? (float *)(scratch + bytes) : c->ds;
+	vl_n all = a->n * a->heads;
+	for (vl_n i = vl_from(all, 1, part, parts); i < vl_from(all, 1, part + 1, parts); i++) {
+		vl_n n = i / a->heads, h = i % a->heads;
+		const float *p = c->p + i * a->pstep, *g = c->go + n * a->ob + h * a->oh;
+		if (c->dv) times(a->tk, a->dv, a->tq, p, 1, a->ppitch, 1, g, a->ot, 1, panel, c->dv + n * a->dvb + h * a->dvh, a->dvt);
+		if (!c->dq && !c->dk) continue;
+		times(a->tq, a->tk, a->dv, g, a->ot, 1, 1, c->v + n * a->vb + h * a->vh, 1, a->vt, panel, ds, a->tk);
+		vl_kernels->softmax_backward(a->tq, a->tk, p, a->ppitch, ds, a->tk, ds, a->tk, 0, 0);
+		if (c->dq) times(a->tq, a->d, a->tk, ds, a->tk, 1, a->scale, c->k + n * a->kb + h * a->kh, a->kt, 1, panel, c->dq + n * a->dqb + h * a->dqh, a->dqt);
+		if (c->dk) times(a->tk, a->d, a->tq, ds, 1, a->tk, a->scale, c->q + n * a->qb + h * a->qh, a->qt, 1, panel, c->dk + n * a->dkb + h * a->dkh, a->dkt);
+	}
 }
 
 // The products of one head in bf16: dense factors, float32 results.
@@ -224,10 +240,15 @@ static int backward_bf16(const vl_attn *a, const vl_products *s, const void *q, 
 
 int vl_attention(const vl_attn *a, const vl_products *s, const void *q, const void *k, const void *v, const float *mask, void *p, float *scores, void *o) {
 	if (s) return attention_bf16(a, s, q, k, v, mask, p, scores, o);
-	return attention_f32(a, q, k, v, mask, p ? p : scores, o);
+	heads c = {.a = a, .q = q, .k = k, .v = v, .mask = mask, .p = p, .scores = scores, .o = o};
+	vl_deal(attention_f32, &c);
+	return 0;
 }
 
 int vl_attention_backward(const vl_attn *a, const vl_products *s, const void *q, const void *k, const void *v, const void *p, const void *go, float *ds, void *dq, void *dk,
 	void *dv) {
-	return s ? backward_bf16(a, s, q, k, v, p, go, ds, dq, dk, dv) : backward_f32(a, q, k, v, p, go, ds, dq, dk, dv);
+	if (s) return backward_bf16(a, s, q, k, v, p, go, ds, dq, dk, dv);
+	heads c = {.a = a, .q = q, .k = k, .v = v, .p = (float *)p, .go = go, .ds = ds, .dq = dq, .dk = dk, .dv = dv};
+	vl_deal(backward_f32, &c);
+	return 0;
 }

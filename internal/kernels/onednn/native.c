@@ -52,7 +52,7 @@ int vl_has_bf16(void) {
 #endif
 }
 
-int vl_own_convolutions(void) { return vl_kernels->columns <= 16; }
+int vl_own_convolutions(void) { return vl_kernels->columns <= 16 || vl_shares() > 1; }
 
 vl_thread *vl_this_thread(void) {
 	if (!self) {
@@ -218,13 +218,68 @@ void vl_copy(const vl_copy_box *b, const void *src, void *dst, void *whole) {
 	else copy_axes(b, 0, src, dst);
 }
 
+// Kernels over rows, or over one long row, dealt out. Few values are not worth it.
+enum { FEW = 1 << 15 };
+
+typedef struct {
+	int f;
+	float a, b;
+	vl_n rows, cols;
+	const float *x;
+	vl_n xp;
+	float *y;
+	vl_n yp;
+	float *d;
+	vl_n dp;
+} unary_call;
+
+static void unary_part(void *arg, int part, int parts) {
+	const unary_call *c = arg;
+	if (c->rows == 1) {
+		vl_n at = vl_from(c->cols, 64, part, parts), n = vl_from(c->cols, 64, part + 1, parts) - at;
+		if (n) vl_kernels->unary(c->f, c->a, c->b, 1, n, c->x + at, c->xp, c->y + at, c->yp, c->d ? c->d + at : NULL, c->dp);
+		return;
+	}
+	vl_n at = vl_from(c->rows, 1, part, parts), n = vl_from(c->rows, 1, part + 1, parts) - at;
+	if (n) vl_kernels->unary(c->f, c->a, c->b, n, c->cols, c->x + at * c->xp, c->xp, c->y + at * c->yp, c->yp, c->d ? c->d + at * c->dp : NULL, c->dp);
+}
+
 int vl_unary(int f, float a, float b, vl_n rows, vl_n cols, const float *x, vl_n xp, float *y, vl_n yp, float *d, vl_n dp) {
-	return vl_kernels->unary(f, a, b, rows, cols, x, xp, y, yp, d, dp);
+	if (vl_shares() == 1 || rows * cols < FEW) return vl_kernels->unary(f, a, b, rows, cols, x, xp, y, yp, d, dp);
+	if (!vl_kernels->unary(f, a, b, 0, 0, x, xp, y, yp, d, dp)) return 0;
+	unary_call c = {f, a, b, rows, cols, x, xp, y, yp, d, dp};
+	vl_deal(unary_part, &c);
+	return 1;
 }
 int vl_unary_backward(int f, float a, float b, int acc, vl_n rows, vl_n cols, const float *x, vl_n xp, const float *dy, vl_n gp, float *dx, vl_n dp) {
 	return vl_kernels->unary_backward(f, a, b, acc, rows, cols, x, xp, dy, gp, dx, dp);
 }
-void vl_binary(int f, int acc, const vl_box *box, const float *x, const float *z, float *y) { vl_kernels->binary(f, acc, box, x, z, y); }
+
+typedef struct {
+	int f, acc, axis;
+	const vl_box *box;
+	const float *x, *z;
+	float *y;
+} binary_call;
+
+static void binary_part(void *arg, int part, int parts) {
+	const binary_call *c = arg;
+	vl_box box = *c->box;
+	int i = c->axis;
+	vl_n step = i == 2 ? 64 : 1, at = vl_from(box.dim[i], step, part, parts), n = vl_from(box.dim[i], step, part + 1, parts) - at;
+	box.dim[i] = n;
+	if (n) vl_kernels->binary(c->f, c->acc, &box, c->x + at * box.x[i], c->z + at * box.z[i], c->y + at * box.y[i]);
+}
+
+void vl_binary(int f, int acc, const vl_box *box, const float *x, const float *z, float *y) {
+	if (vl_shares() == 1 || box->dim[0] * box->dim[1] * box->dim[2] < FEW) {
+		vl_kernels->binary(f, acc, box, x, z, y);
+		return;
+	}
+	int axis = box->dim[0] > 1 ? 0 : box->dim[1] > 1 ? 1 : 2;
+	binary_call c = {f, acc, axis, box, x, z, y};
+	vl_deal(binary_part, &c);
+}
 void vl_affine(vl_n rows, vl_n c, const float *x, vl_n xp, const float *scale, const float *shift, float *y, vl_n yp, int acc) {
 	vl_kernels->affine(rows, c, x, xp, scale, shift, y, yp, acc);
 }
@@ -236,8 +291,28 @@ void vl_reduce_columns(vl_n outer, vl_n rows, vl_n c, const float *x, vl_n xo, v
 	for (vl_n i = 0; i < outer; i++) vl_kernels->column_sum(rows, c, x + i * xo, xp, NULL, 0, y + i * c, 0, scale, sum);
 }
 void vl_reduce_rows(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, float scale) { vl_kernels->row_sum(rows, c, x, xp, y, scale); }
+
+typedef struct {
+	vl_n rows, c;
+	const float *x;
+	vl_n xp;
+	const float *g, *b;
+	float *y;
+	vl_n yp;
+	float *mean, *rstd;
+	double eps;
+} norm_call;
+
+static void norm_part(void *arg, int part, int parts) {
+	const norm_call *c = arg;
+	vl_n at = vl_from(c->rows, 1, part, parts), n = vl_from(c->rows, 1, part + 1, parts) - at;
+	vl_kernels->layer_norm(n, c->c, c->x + at * c->xp, c->xp, c->g, c->b, c->y + at * c->yp, c->yp, c->mean ? c->mean + at : NULL, c->rstd ? c->rstd + at : NULL, c->eps);
+}
+
 void vl_layer_norm(vl_n rows, vl_n c, const float *x, vl_n xp, const float *g, const float *b, float *y, vl_n yp, float *mean, float *rstd, double eps) {
-	vl_kernels->layer_norm(rows, c, x, xp, g, b, y, yp, mean, rstd, eps);
+	norm_call n = {rows, c, x, xp, g, b, y, yp, mean, rstd, eps};
+	if (rows * c < FEW) norm_part(&n, 0, 1);
+	else vl_deal(norm_part, &n);
 }
 void vl_layer_norm_backward(vl_n rows, vl_n c, const float *x, vl_n xp, const float *dy, vl_n gp, const float *g, const float *mean, const float *rstd,
 	float *dx, vl_n dp, int acc, float *dg, float *db) {

@@ -16,6 +16,10 @@ int vl_own_convolutions(void);
 // Tests run the loops of lesser processors. Not while kernels run.
 void vl_limit_isa(int limit);
 
+// How many threads the kernels of the calling thread may use: 1, unless said.
+void vl_share(int n);
+int vl_shares(void);
+
 // A sum over all bits of n floats that tells two weights at one address apart.
 uint64_t vl_fingerprint(const float *p, vl_n n);
 

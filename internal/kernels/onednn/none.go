@@ -32,6 +32,9 @@ func Available() bool { return false }
 // LockThread wires the calling goroutine to its thread.
 func LockThread() { runtime.LockOSThread() }
 
+// Share does nothing in this build.
+func Share(int) {}
+
 // Close does nothing in this build.
 func (k *Kernels) Close() {}
 

@@ -126,6 +126,11 @@ func LockThread() {
 	C.vl_one_thread()
 }
 
+// Share lets the kernels of the calling thread use n threads from now on, also
+// those that it binds: for a batch that is too small to give every executor a
+// shard. Results do not depend on n.
+func Share(n int) { C.vl_share(C.int(n)) }
+
 // Name implements [kernels.Kernels].
 func (k *Kernels) Name() string { return "onednn" }
 

@@ -120,22 +120,34 @@ static vl_n padded(vl_n rows) {
 	return (rows + mr - 1) / mr * mr;
 }
 
-static void multiply(const vl_product *p, const float *a, const float *b, const float *h, const float *hb, const float *bias, float *y) {
+// What a product is called with.
+typedef struct {
+	const vl_product *p;
+	const float *a, *b, *h, *hb, *bias;
+	float *y;
+} call;
+
+static void multiply(void *arg, int part, int parts) {
+	const call *c = arg;
+	const vl_product *p = c->p;
+	const float *a = c->a, *h = c->h;
+	float *y = c->y;
 	table t;
 	float *to[ROWS + 16];
 	const float *first[ROWS + 16];
-	for (vl_n i0 = 0; i0 < p->m; i0 += ROWS) {
-		vl_n rows = p->m - i0 < ROWS ? p->m - i0 : ROWS, all = padded(rows);
-		pass s = {p, bias, to, rows, room(1, p->k), p->acc};
+	vl_n end = vl_from(p->m, vl_kernels->rows, part + 1, parts);
+	for (vl_n i0 = vl_from(p->m, vl_kernels->rows, part, parts); i0 < end; i0 += ROWS) {
+		vl_n rows = end - i0 < ROWS ? end - i0 : ROWS, all = padded(rows);
+		pass s = {p, c->bias, to, rows, room(1, p->k), p->acc};
 		for (vl_n i = 0; i < all; i++) {
 			vl_n row = i0 + (i < rows ? i : rows - 1);
 			to[i] = y + row * p->ldy;
 			first[i] = a + row * p->lda;
 		}
-		whole_tap(&s, &t, first, all, p->k, p->step, b);
+		whole_tap(&s, &t, first, all, p->k, p->step, c->b);
 		if (p->r) {
 			for (vl_n i = 0; i < all; i++) first[i] = h + (i0 + (i < rows ? i : rows - 1)) * p->ldh;
-			whole_tap(&s, &t, first, all, p->r, 1, hb);
+			whole_tap(&s, &t, first, all, p->r, 1, c->hb);
 		}
 		if (s.segs || !p->k && !p->r) flush(&s);
 	}
@@ -157,7 +169,11 @@ static vl_n taps_of(const vl_window *w, vl_n py, vl_n px, tap *out) {
 	return n;
 }
 
-static void convolve(const vl_product *p, const float *a, const float *b, const float *h, const float *hb, const float *bias, float *y) {
+static void convolve(void *arg, int part, int parts) {
+	const call *c = arg;
+	const vl_product *p = c->p;
+	const float *a = c->a, *b = c->b, *h = c->h, *hb = c->hb;
+	float *y = c->y;
 	const vl_window *w = &p->at;
 	table t;
 	float *to[ROWS + 16];
@@ -169,9 +185,10 @@ static void convolve(const vl_product *p, const float *a, const float *b, const 
 	for (vl_n py = 0; py < ph; py++)
 		for (vl_n px = 0; px < pw; px++) {
 			vl_n oh = (w->oh - py + ph - 1) / ph, ow = (w->ow - px + pw - 1) / pw, n = taps_of(w, py, px, taps), m = pictures * oh * ow;
-			for (vl_n i0 = 0; i0 < m; i0 += ROWS) {
-				vl_n rows = m - i0 < ROWS ? m - i0 : ROWS, all = padded(rows);
-				pass s = {p, bias, to, rows, room(n, p->k), p->acc};
+			vl_n end = vl_from(m, vl_kernels->rows, part + 1, parts);
+			for (vl_n i0 = vl_from(m, vl_kernels->rows, part, parts); i0 < end; i0 += ROWS) {
+				vl_n rows = end - i0 < ROWS ? end - i0 : ROWS, all = padded(rows);
+				pass s = {p, c->bias, to, rows, room(n, p->k), p->acc};
 				vl_n picture = i0 / (oh * ow), oy = i0 / ow % oh, ox = i0 % ow;
 				for (vl_n i = 0; i < rows; i++) {
 					vl_n yy = oy * ph + py, xx = ox * pw + px;
@@ -201,6 +218,9 @@ static void convolve(const vl_product *p, const float *a, const float *b, const 
 }
 
 void vl_multiply(const vl_product *p, const float *a, const float *b, const float *h, const float *hb, const float *bias, float *y) {
-	if (p->window) convolve(p, a, b, h, hb, bias, y);
-	else multiply(p, a, b, h, hb, bias, y);
+	call c = {p, a, b, h, hb, bias, y};
+	vl_task task = p->window ? convolve : multiply;
+	// A hundred thousand multiplications take longer than waking a helper.
+	if (p->m * p->n * (p->k + p->r) < 100000) task(&c, 0, 1);
+	else vl_deal(task, &c);
 }

@@ -17,6 +17,17 @@ typedef struct {
 
 vl_thread *vl_this_thread(void);
 
+// vl_deal runs task for every part of a kernel, on as many threads as the calling
+// one may use, and returns when all are done.
+typedef void (*vl_task)(void *arg, int part, int parts);
+void vl_deal(vl_task task, void *arg);
+
+// The range of n things, in multiples of step, that belongs to a part.
+static inline vl_n vl_from(vl_n n, vl_n step, int part, int parts) {
+	vl_n units = (n + step - 1) / step, at = units * part / parts * step;
+	return at < n ? at : n;
+}
+
 // Whole cache lines for so many bytes.
 static inline size_t vl_aligned(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 #endif
