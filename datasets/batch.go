@@ -27,6 +27,9 @@ type Batch struct {
 	// where only the box is known. The room is for as many pictures as a batch
 	// has.
 	Shares []uint8
+	// Kept says that nothing but Labels, Keys and Targets was filled: see
+	// [LoaderConfig].
+	Kept bool
 	// Epoch and Step say which batch it is; Step counts from 0.
 	Epoch, Step int
 
@@ -61,6 +64,12 @@ func (b *Batch) label(i int, s *Sample) {
 			t[c] = 1
 		}
 	}
+}
+
+// Moved is what moved with the pixels of picture i: its boxes, its mask and those
+// of its objects, as far as the batch has them. A Kept batch lacks it.
+func (b *Batch) Moved(i int) (boxes []float32, mask, shares []uint8) {
+	return b.boxes(i), b.mask(i), b.shares(i)
 }
 
 // compact closes the gaps that pictures left which could not be read; the

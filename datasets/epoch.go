@@ -47,6 +47,15 @@ func (e *Epoch) deal(first int) {
 			return
 		}
 		b.N, b.Epoch, b.Step, b.pending = hi-lo, e.epoch, step, hi-lo
+		if b.Kept = e.l.c.Kept != nil && e.l.c.Kept(order[lo:hi]); b.Kept {
+			for i := range b.N {
+				b.label(i, &e.l.c.Samples[order[lo+i]])
+				b.failed[i] = false
+			}
+			b.done <- struct{}{}
+			e.queue <- b
+			continue
+		}
 		e.queue <- b
 		for i := lo; i < hi; i++ {
 			select {

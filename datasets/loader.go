@@ -43,6 +43,11 @@ type LoaderConfig struct {
 	DropLast bool
 	// Cache, if any, keeps decoded images between epochs.
 	Cache *Cache
+	// Kept, if any, is asked before every batch, with the places of its pictures
+	// in Samples, whether they are needed: what is made of them may have been
+	// kept. A batch of which nothing is needed has labels and keys alone, and its
+	// own Kept is set.
+	Kept func(places []int) bool
 	// Buffers are the batches that are filled in turn; two or more let the
 	// workers run ahead. None: three are allocated.
 	Buffers []*Batch
@@ -110,6 +115,15 @@ func (l *Loader) Steps() int {
 		return len(l.c.Samples) / l.c.Batch
 	}
 	return (len(l.c.Samples) + l.c.Batch - 1) / l.c.Batch
+}
+
+// Batch is the number of pictures in a full batch.
+func (l *Loader) Batch() int { return l.c.Batch }
+
+// MovedBytes is the size of what [Batch.Moved] gives.
+func (l *Loader) MovedBytes() int {
+	boxes, mask, shares := l.c.Buffers[0].Moved(0)
+	return 4*len(boxes) + len(mask) + len(shares)
 }
 
 // Skipped names the images that could not be read so far, and counts how often

@@ -49,6 +49,10 @@ type Config struct {
 	// wants a name before that: "vit.layer.3.q", not "layer.3.q".
 	LayersToTransform Ints    `yaml:"layers_to_transform"`
 	LayersPattern     Strings `yaml:"layers_pattern"`
+	// Blocks keeps the adapters in these blocks of the model alone, however the
+	// targets are chosen; see [ParseBlocks]. PEFT does not have it: a file that it
+	// led to names the layers one by one.
+	Blocks Ints `yaml:"blocks,omitempty"`
 	// FanInFanOut says that the PyTorch layer kept its weight as (in, out). A
 	// and B do not depend on it, so it is carried along and has no effect.
 	FanInFanOut bool `yaml:"fan_in_fan_out"`
@@ -88,6 +92,7 @@ func (c *Config) Clone() *Config {
 	d.ModulesToSave = slices.Clone(c.ModulesToSave)
 	d.LayersToTransform = slices.Clone(c.LayersToTransform)
 	d.LayersPattern = slices.Clone(c.LayersPattern)
+	d.Blocks = slices.Clone(c.Blocks)
 	return &d
 }
 
@@ -216,6 +221,9 @@ func nodeListOrOne[T any](n *yaml.Node, dst *[]T, what string) error {
 	}
 	if n.Decode(dst) != nil {
 		return fmt.Errorf("line %d: wanted a list of %ss, one %s or null", n.Line, what, what)
+	}
+	if len(*dst) == 0 { // what null is written as
+		*dst = nil
 	}
 	return nil
 }

@@ -131,7 +131,7 @@ func (m *matcher) unused(p *Plan) []string {
 // "conv1" in a list also means "layer1.0.conv1", a regular expression.
 func (p *Plan) resolve(c *Config, m *matcher, sites []build.Site) *Config {
 	out := c.Clone()
-	out.Marks = nil
+	out.Marks, out.Blocks = nil, nil
 	var paths []string
 	for _, sp := range p.Sites {
 		paths = append(paths, sp.Site.Path)

@@ -70,7 +70,7 @@ func (m *matcher) choose(sites []build.Site, classifier string) ([]choice, error
 			out[i] = choice{why: why}
 		}
 	}
-	return out, nil
+	return out, m.c.keepBlocks(sites, out)
 }
 
 // mark sets the choices of the sites that match and returns how many do.

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/vislora/vislora/lora"
 	"github.com/vislora/vislora/vision/engine"
 )
 
 var benchVerb = verb{"bench", "measure speed and memory of one configuration", []string{
 	"vislora bench --model vit_small.onnx --mode train --batch 8 --threads 2 --lora-targets all",
+	"vislora bench --model vit_tiny.onnx --mode train --lora-layers 8-11 --cached-prefix",
 	"vislora bench --model resnet50.onnx --mode infer --batch 1 --profile",
 	"vislora bench --mode data --data photos/ --threads 1",
 }, runBench}
@@ -22,6 +24,8 @@ func runBench(ctx context.Context, e *env, args []string) error {
 	e.fs.StringVar(&c.DType, "dtype", engine.DTypeF32, "of products: f32, or bf16 where the processor is faster so")
 	e.fs.IntVar(&c.Threads, "threads", 0, "compute threads, or loading threads; 0 = one per processor")
 	e.fs.StringVar(&c.Targets, "lora-targets", "", "as for train; default by architecture")
+	e.fs.Func("lora-layers", "as for train", func(s string) (err error) { c.Blocks, err = lora.ParseBlocks(s); return err })
+	e.fs.BoolVar(&c.CachedPrefix, "cached-prefix", false, "measure steps whose part before the adapters was kept (see train --cache-prefix), and compare with steps in one piece")
 	e.fs.IntVar(&c.Rank, "lora-r", 8, "rank")
 	e.fs.IntVar(&c.Steps, "steps", 20, "timed steps")
 	e.fs.Float64Var(&c.MaxSeconds, "max-seconds", 0, "end the timed steps after so long, at least 3 of them; 0 = no limit")

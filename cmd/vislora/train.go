@@ -92,7 +92,7 @@ func onlyMoved(fs *flag.FlagSet) error {
 	var bad []string
 	fs.Visit(func(f *flag.Flag) {
 		switch f.Name {
-		case "resume", "json", "model", "data", "threads", "workers", "cache":
+		case "resume", "json", "model", "data", "threads", "workers", "cache", "cache-prefix":
 		default:
 			bad = append(bad, "--"+f.Name)
 		}
@@ -132,7 +132,7 @@ var help = map[string]string{
 	"loraplus_lr_ratio": "learning rate of B over that of A (LoRA+)", "head_lr_ratio": "learning rate of the head over that of the adapters", "ema": "decay of the weights' moving average; 0 = off", "patience": "stop after so many epochs without improvement; 0 = never",
 	"label_smoothing": "0 to 1", "class_weights": "balanced: weigh classes by their rarity", "sampler": "balanced: draw every class equally often", "augment": "vary the training pictures",
 	"mixup": "alpha; 0 = off", "cutmix": "alpha; 0 = off", "seed": "seed of everything random", "threads": "compute threads; 0 = one per processor", "dtype": "of products: f32, or bf16 where the processor is faster so", "recompute": "compute activations again instead of keeping them: a fraction of the memory for about a third more time", "workers": "image loading threads; 0 = one per processor",
-	"cache": "ram: keep decoded images", "fraction": "share of the training images to use", "val_share": "share of an automatic validation split", "project": "folder of runs", "name": "name of this run",
+	"cache": "ram: keep decoded images", "cache_prefix": "keep what is the same for a picture in every epoch, with --augment=false: auto, ram, disk (in the run's folder) or off (default auto)", "fraction": "share of the training images to use", "val_share": "share of an automatic validation split", "project": "folder of runs", "name": "name of this run",
 	"exist_ok": "write into an existing run directory", "preset": "preprocessing: imagenet, inception, clip, caffe, cifar10 …", "mean": "per channel, comma separated", "std": "per channel, comma separated",
 	"range": "what white is: 1 or 255", "channels": "RGB or BGR", "resize": "shorter, stretch or letterbox", "resize_to": "shorter side before the crop", "interpolation": "bilinear, bicubic, box or nearest",
 	"rounding": "of the longer side: torchvision or nearest", "names": "class names of a model that carries none: `file`, coco80 or voc21",
@@ -209,6 +209,7 @@ func bindLoRA(e *env, c *lora.Config) {
 		return nil
 	})
 	e.fs.Func("lora-exclude", "layers to leave out, as --lora-targets", func(s string) error { c.ExcludeModules = lora.ParseModules(s); return nil })
+	e.fs.Func("lora-layers", "blocks to adapt, counted from 0: 8-11, or 0,5,11; default all", func(s string) (err error) { c.Blocks, err = lora.ParseBlocks(s); return err })
 	e.fs.Func("lora-modules-to-save", "modules trained whole, comma separated", func(s string) error { c.ModulesToSave = strings.Split(s, ","); return nil })
 	e.fs.StringVar(&c.Bias, "lora-bias", c.Bias, "train the model's biases: none, all or lora_only")
 	e.fs.BoolVar(&c.LoraBias, "lora-lora-bias", c.LoraBias, "give B a bias")

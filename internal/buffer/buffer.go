@@ -204,3 +204,14 @@ func Floats[T Float](b *Buffer) []T {
 	}
 	return unsafe.Slice((*T)(b.mem), b.n)
 }
+
+// Raw is the spanned memory as bytes, in the order of this machine.
+func (b *Buffer) Raw() []byte {
+	return unsafe.Slice((*byte)(b.mem), b.Bytes())
+}
+
+// Raw is the memory of a slice as bytes, in the order of this machine.
+func Raw[T float32 | uint8](v []T) []byte {
+	var z T
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), len(v)*int(unsafe.Sizeof(z)))
+}

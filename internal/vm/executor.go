@@ -61,8 +61,8 @@ func NewExecutor(p *Program, b Binding) (*Executor, error) {
 		if in == nil {
 			return nil, fmt.Errorf("vm: no memory given for input %q", n.Name())
 		}
-		if in.Len() != length(n.Shape()) || in.Storage != p.graph.Kind(n) {
-			return nil, fmt.Errorf("vm: input %q is %v %v, the graph wants %v %v", n.Name(), in.Storage, in.Shape, p.graph.Kind(n), n.Shape())
+		if in.Len() != length(n.Shape()) || in.Storage != p.Kind(n) {
+			return nil, fmt.Errorf("vm: input %q is %v %v, the graph wants %v %v", n.Name(), in.Storage, in.Shape, p.Kind(n), n.Shape())
 		}
 	}
 	for _, s := range p.steps {
@@ -123,7 +123,7 @@ func (p *Program) stepOf(n *ops.Node) *step {
 
 func (e *Executor) view(st *storage, kind buffer.Storage, shape []int) *buffer.Buffer {
 	switch {
-	case st.narrow:
+	case st.narrow && st.owned():
 		return e.arena.At(st.offset, buffer.BF16, shape...)
 	case st.one:
 		return e.one.Reshape(shape...)

@@ -50,7 +50,7 @@ func (p *Program) halve(slots map[*ops.Node][]*storage) {
 		}
 	}
 	for _, r := range p.roots {
-		wide[p.where[r]] = true
+		wide[p.where[r]] = wide[p.where[r]] || !p.half[r]
 	}
 	for _, st := range all {
 		if st.owned() && !wide[st] && !st.narrow {

@@ -32,6 +32,9 @@ type Program struct {
 	ArenaBytes, LowerBound int
 	stores                 []*storage
 	narrow                 bool // values may be bf16
+	// cut are inner nodes whose values the caller brings, half those values that
+	// are bf16 on both sides of a cut: see [CompileCut].
+	cut, half map[*ops.Node]bool
 }
 
 // storage is a piece of memory that one or more values share.
@@ -92,6 +95,9 @@ func (p *Program) collect() []*ops.Node {
 		}
 		seen[n] = true
 		nodes = append(nodes, n)
+		if p.cut[n] {
+			continue
+		}
 		stack = append(stack, children(n)...)
 		if op := ops.OpOf(n); op != nil {
 			for _, r := range op.Reads {
@@ -117,6 +123,9 @@ func (p *Program) lower(nodes []*ops.Node) error {
 	at := map[*ops.Node]int{}
 	for i, n := range nodes {
 		at[n] = i
+		if p.cut[n] {
+			continue
+		}
 		for _, c := range children(n) {
 			uses[c] = append(uses[c], n)
 		}
@@ -124,6 +133,11 @@ func (p *Program) lower(nodes []*ops.Node) error {
 	sums := p.fuseSums(nodes, uses, at)
 	slots := map[*ops.Node][]*storage{}
 	for i, n := range nodes {
+		if p.cut[n] {
+			p.where[n] = &storage{input: n, first: i, end: i, narrow: p.half[n]}
+			p.Inputs = append(p.Inputs, n)
+			continue
+		}
 		in := children(n)
 		for _, c := range in {
 			if at[c] >= i {
@@ -200,7 +214,7 @@ func accumulatesInto(sums map[*ops.Node]*sum, n *ops.Node) *sum {
 func (p *Program) fuseSums(nodes []*ops.Node, uses map[*ops.Node][]*ops.Node, at map[*ops.Node]int) map[*ops.Node]*sum {
 	sums := map[*ops.Node]*sum{}
 	for _, n := range nodes {
-		if ops.OpOf(n) != nil || !isAdd(n) {
+		if ops.OpOf(n) != nil || !isAdd(n) || p.cut[n] {
 			continue
 		}
 		in := children(n)
@@ -219,7 +233,7 @@ func (p *Program) fuseSums(nodes []*ops.Node, uses map[*ops.Node][]*ops.Node, at
 			maker = children(maker)[0]
 		}
 		op := ops.OpOf(maker)
-		if !ok || op == nil || !op.Accumulates || sums[maker] != nil {
+		if !ok || op == nil || !op.Accumulates || sums[maker] != nil || p.cut[maker] || p.cut[early] {
 			continue
 		}
 		// Everything that reads the earlier term otherwise must have run, and the

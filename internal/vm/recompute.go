@@ -15,14 +15,18 @@ import (
 // that reads another value of a segment, the operators that lead there are made
 // once more. They are the same operators on the same numbers, dropout with the
 // same keys, so the results are the same to the last bit. The last segment is
-// not made again: the backward pass begins with it.
+// not made again: the backward pass begins with it. Nor is anything before the
+// nodes cut, which are brought (see [CompileCut]).
 //
 // Source: Chen et al. 2016, arXiv:1604.06174; the cuts are chosen by bytes.
-func Recompute(g *ops.Graph, loss *ops.Node, roots []*ops.Node) (again []*ops.Node, err error) {
+func Recompute(g *ops.Graph, loss *ops.Node, roots []*ops.Node, cut ...*ops.Node) (again []*ops.Node, err error) {
 	defer ops.Recover(&err)
-	p := &Program{graph: g, roots: roots}
+	p := &Program{graph: g, roots: roots, cut: map[*ops.Node]bool{}}
+	for _, n := range cut {
+		p.cut[n] = true
+	}
 	nodes := p.collect()
-	f := newForward(loss, roots, nodes)
+	f := newForward(loss, slices.Concat(roots, cut), nodes)
 	if len(f.cuts) == 0 {
 		return roots, nil
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -33,6 +34,11 @@ type BenchConfig struct {
 	Profile    bool
 	// Recompute computes activations again instead of keeping them.
 	Recompute bool
+	// Blocks are those to adapt, nil for all.
+	Blocks lora.Ints
+	// CachedPrefix measures the epochs after the first of a run that keeps what
+	// lies before the adapters, and then the same steps in one piece.
+	CachedPrefix bool
 }
 
 // Benchmark is one JSON line. images_per_s and ms_per_step are those of the
@@ -64,6 +70,21 @@ type Benchmark struct {
 	PeakGFlopsS     float64        `json:"peak_gflops_per_s,omitempty"`
 	Loss            []float64      `json:"loss_first_last,omitempty"`
 	Profile         []ProfiledKind `json:"profile,omitempty"`
+	Cached          *BenchCached   `json:"cached_prefix,omitempty"`
+}
+
+// BenchCached compares steps whose prefix was kept, which are what the figures
+// beside it are of, with steps in one piece. The peak is that of the first epoch
+// too, which makes what is kept.
+type BenchCached struct {
+	Share         float64 `json:"share_of_forward"`
+	KeptKB        float64 `json:"kept_kb_per_image"`
+	Speedup       float64 `json:"speedup"` // of the processor time
+	WholeCPUMs    float64 `json:"whole_cpu_ms_per_image"`
+	WholeMedianMs float64 `json:"whole_ms_per_step_median"`
+	WholeGFlops   float64 `json:"whole_gflops"`
+	WholeArenaMB  float64 `json:"whole_arena_mb"`
+	WholePeakRSS  int     `json:"whole_peak_rss_mb"`
 }
 
 // Bench measures a configuration.
@@ -99,7 +120,7 @@ func Bench(c BenchConfig) (*Benchmark, error) {
 		if c.Targets == "" {
 			c.Targets = map[string]string{"vit": "vit", "cnn": "cnn"}[n.Annotation.Family]
 		}
-		cfg.TargetModules = lora.ParseModules(c.Targets)
+		cfg.TargetModules, cfg.Blocks = lora.ParseModules(c.Targets), c.Blocks
 		if err := n.AddAdapter(cfg, 0); err != nil {
 			return nil, err
 		}
@@ -118,45 +139,73 @@ func Bench(c BenchConfig) (*Benchmark, error) {
 		m = n.trainer(lossConfig{})
 		out.TrainableParams = n.Net.Count()
 	}
-	r := newRunner(s.team, s.kernels, m)
-	defer r.close()
-	r.recompute = c.Recompute
-	set, err := r.prepare(c.Batch)
-	if err != nil {
+	run := func() *runner {
+		r := newRunner(s.team, s.kernels, m)
+		r.recompute = c.Recompute
+		return r
+	}
+	if err := out.measure(n, run(), c); err != nil || !c.CachedPrefix {
+		return out, err
+	}
+	whole := &Benchmark{}
+	c.CachedPrefix, c.Profile = false, false
+	if err := whole.measure(n, run(), c); err != nil {
 		return nil, err
 	}
-	step, err := benchStep(n, r, set, c, out)
+	b := out.Cached
+	b.Speedup, b.WholeMedianMs, b.WholeGFlops = round(whole.CPUMs/max(out.CPUMs, 1e-3), 2), whole.MedianMs, whole.GFlops
+	b.WholeCPUMs, b.WholeArenaMB, b.WholePeakRSS = whole.CPUMs, whole.ArenaMB, whole.PeakRSS
+	return out, nil
+}
+
+// measure times the steps of a runner, and closes it.
+func (b *Benchmark) measure(n *Network, r *runner, c BenchConfig) error {
+	defer r.close()
+	if c.CachedPrefix {
+		why, err := r.divide(n, c.Batch)
+		if err != nil {
+			return err
+		}
+		if why != "" || c.Mode == "infer" {
+			return fmt.Errorf("there is no prefix to keep: %s: use --mode probe, or --lora-layers with the last blocks", cmp.Or(why, "nothing trains"))
+		}
+	}
+	set, err := r.prepare(c.Batch)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	step, err := b.benchStep(n, r, set, c)
+	if err != nil {
+		return err
 	}
 	for range 2 {
 		if err := step(); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	times, err := out.time(step, c)
+	times, err := b.time(step, c)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	slices.Sort(times)
 	best, median := times[0], times[len(times)/2]
-	out.Steps = len(times)
-	out.ImagesPerSec, out.MsPerStep = round(float64(c.Batch)/best, 2), round(best*1e3, 2)
-	out.MedianPerSec, out.MedianMs = round(float64(c.Batch)/median, 2), round(median*1e3, 2)
+	b.Steps = len(times)
+	b.ImagesPerSec, b.MsPerStep = round(float64(c.Batch)/best, 2), round(best*1e3, 2)
+	b.MedianPerSec, b.MedianMs = round(float64(c.Batch)/median, 2), round(median*1e3, 2)
 	for _, sh := range set.shards {
-		out.GFlops += sh.program.Flops() / 1e9
-		out.ArenaMB += float64(sh.program.ArenaBytes) / (1 << 20)
-		out.ArenaBoundMB += float64(sh.program.LowerBound) / (1 << 20)
+		b.GFlops += sh.program.Flops() / 1e9
+		b.ArenaMB += float64(sh.program.ArenaBytes) / (1 << 20)
+		b.ArenaBoundMB += float64(sh.program.LowerBound) / (1 << 20)
 	}
-	out.GFlops = round(out.GFlops, 2)
-	out.ArenaMB, out.ArenaBoundMB = round(out.ArenaMB, 1), round(out.ArenaBoundMB, 1)
+	b.GFlops = round(b.GFlops, 2)
+	b.ArenaMB, b.ArenaBoundMB = round(b.ArenaMB, 1), round(b.ArenaBoundMB, 1)
 	if c.Profile {
-		if err := out.profile(r, set); err != nil {
-			return nil, err
+		if err := b.profile(r, set); err != nil {
+			return err
 		}
 	}
-	out.PeakRSS = peakRSS()
-	return out, nil
+	b.PeakRSS = peakRSS()
+	return nil
 }
 
 // time takes the time of every step, and what they cost beside it.
@@ -183,13 +232,36 @@ func (b *Benchmark) time(step func() error, c BenchConfig) ([]float64, error) {
 }
 
 // benchStep loads synthetic data and returns one step of work.
-func benchStep(n *Network, r *runner, set *set, c BenchConfig, out *Benchmark) (func() error, error) {
+func (b *Benchmark) benchStep(n *Network, r *runner, set *set, c BenchConfig) (func() error, error) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	x := make([]float32, c.Batch*n.Height*n.Width*n.Picture.Channels)
 	for i := range x {
 		x[i] = float32(rng.NormFloat64())
 	}
-	load(set, x, n.picture)
+	give := func() { load(set, x, n.picture) }
+	if c.CachedPrefix {
+		if err := r.feed(set, x, n.picture); err != nil { // the first epoch
+			return nil, err
+		}
+		p := r.prefix
+		p.free()
+		b.Cached = &BenchCached{Share: round(p.share, 3), KeptKB: round(float64(p.bytes())/1024, 1)}
+		ram, err := newMemory(c.Batch, p.bytes())
+		if err != nil {
+			return nil, err
+		}
+		var parts [][][]byte
+		for i := range c.Batch {
+			parts = append(parts, set.cutMemory(i))
+			gather(ram.record(i), parts[i])
+		}
+		give = func() {
+			for i := range parts {
+				scatter(parts[i], ram.record(i))
+			}
+		}
+	}
+	give()
 	if c.Mode == "infer" {
 		return func() error { _, err := r.step(set); return err }, nil
 	}
@@ -208,19 +280,19 @@ func benchStep(n *Network, r *runner, set *set, c BenchConfig, out *Benchmark) (
 	if err != nil {
 		return nil, err
 	}
-	out.Loss = make([]float64, 2)
+	b.Loss = make([]float64, 2)
 	first := true
 	return func() error {
-		load(set, x, n.picture)
+		give()
 		l, err := r.step(set)
 		if err != nil {
 			return err
 		}
 		opt.Step(1e-3)
 		if first {
-			out.Loss[0], first = round(l, 4), false
+			b.Loss[0], first = round(l, 4), false
 		}
-		out.Loss[1] = round(l, 4)
+		b.Loss[1] = round(l, 4)
 		return nil
 	}, nil
 }

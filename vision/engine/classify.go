@@ -21,6 +21,8 @@ func (j *classify) scoreName() string { return "accuracy" }
 // trials: every validation image is right or wrong.
 func (j *classify) trials(r *run) int { return len(r.data.Split(datasets.Val)) }
 
+func (j *classify) evaluator() *evaluator { return j.eval }
+
 func (j *classify) close() {
 	if j.eval != nil {
 		j.eval.close()

@@ -89,10 +89,13 @@ type TrainConfig struct {
 	Workers int    `yaml:"workers"`
 	// Recompute computes activations again in the backward pass instead of
 	// keeping them.
-	Recompute bool    `yaml:"recompute"`
-	Cache     string  `yaml:"cache"` // "" or ram
-	Fraction  float64 `yaml:"fraction"`
-	ValShare  float64 `yaml:"val_share"` // of an automatic split, default 0.2
+	Recompute bool   `yaml:"recompute"`
+	Cache     string `yaml:"cache"` // "" or ram
+	// CachePrefix is where that is kept which is the same for a picture in every
+	// epoch: auto (default), ram, disk or off.
+	CachePrefix string  `yaml:"cache_prefix"`
+	Fraction    float64 `yaml:"fraction"`
+	ValShare    float64 `yaml:"val_share"` // of an automatic split, default 0.2
 
 	Project string `yaml:"project"` // default runs/<task>
 	Name    string `yaml:"name"`    // default train
@@ -231,6 +234,13 @@ func (c *TrainConfig) Validate() error {
 	oneOf("class_weights", c.ClassWeights, "", "balanced")
 	oneOf("sampler", c.Sampler, "", "balanced")
 	oneOf("cache", c.Cache, "", "ram")
+	if c.CachePrefix == "" {
+		c.CachePrefix = CacheAuto
+	}
+	oneOf("cache_prefix", c.CachePrefix, CacheAuto, CacheRAM, CacheDisk, CacheOff)
+	if why := c.varies(); c.asked() && why != "" {
+		bad("cache_prefix is %q, but %s", c.CachePrefix, why)
+	}
 	between("close_mosaic", float64(c.CloseMosaic), 0, 1e6)
 	between("dice", c.Dice, 0, 1e3)
 	between("focal", c.Focal, 0, 10)

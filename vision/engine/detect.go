@@ -33,6 +33,8 @@ func (j *detect) scoreName() string { return "mAP50-95" }
 // the best.
 func (j *detect) trials(*run) int { return math.MaxInt }
 
+func (j *detect) evaluator() *evaluator { return j.eval }
+
 func (j *detect) close() {
 	if j.eval != nil {
 		j.eval.close()

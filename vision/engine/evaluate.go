@@ -24,6 +24,7 @@ type evaluator struct {
 	workers int
 	cache   *datasets.Cache
 	scratch []float32
+	kept    *kept // of the samples that every epoch is validated on; nil: nothing
 }
 
 func newEvaluator(n *Network, s *session, pre vision.Preprocess, batch, workers int, cache *datasets.Cache) *evaluator {
@@ -34,7 +35,10 @@ func newEvaluator(n *Network, s *session, pre vision.Preprocess, batch, workers 
 	return &evaluator{net: n, session: s, run: newRunner(s.team, s.kernels, n.predictor()), pre: pre, batch: batch, workers: workers, cache: cache}
 }
 
-func (e *evaluator) close() { e.run.close() }
+func (e *evaluator) close() {
+	e.kept.close(false)
+	e.run.close()
+}
 
 // scores are the logits of a list of samples, in its order.
 type scores struct {
@@ -63,7 +67,8 @@ func (e *evaluator) eachOutputs(ctx context.Context, samples []datasets.Sample, 
 	if err != nil {
 		return nil, err
 	}
-	loader, err := datasets.NewLoader(datasets.LoaderConfig{Samples: samples, Pipeline: pipe, Batch: max(1, min(e.batch, len(samples))), Workers: e.workers, Cache: e.cache})
+	k := e.kept.of(samples)
+	loader, err := datasets.NewLoader(datasets.LoaderConfig{Samples: samples, Pipeline: pipe, Batch: max(1, min(e.batch, len(samples))), Workers: e.workers, Cache: e.cache, Kept: k.all})
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +78,7 @@ func (e *evaluator) eachOutputs(ctx context.Context, samples []datasets.Sample, 
 	}
 	start := time.Now()
 	epoch := loader.Epoch(ctx, 0, 0)
-	defer epoch.Close()
+	defer func() { epoch.Close() }()
 	var keys []int64
 	var outputs, one [][]float32 // of a batch, of a sample
 	seen := 0
@@ -89,9 +94,18 @@ func (e *evaluator) eachOutputs(ctx context.Context, samples []datasets.Sample, 
 		if err != nil {
 			return nil, err
 		}
-		load(set, e.net.toInput(b.X[:b.N*pipe.Len()], e.pre, &e.scratch), e.net.picture)
+		err = e.feed(k, set, b, b.X[:b.N*pipe.Len()])
 		keys = append(keys[:0], b.Keys[:b.N]...)
+		step := b.Step
 		epoch.Release(b)
+		if errors.Is(err, errLost) { // once more, with the pictures
+			epoch.Close()
+			epoch = loader.Epoch(ctx, 0, step)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
 		if _, err := e.run.step(set); err != nil {
 			return nil, err
 		}
@@ -111,11 +125,23 @@ func (e *evaluator) eachOutputs(ctx context.Context, samples []datasets.Sample, 
 		}
 		seen += len(keys)
 	}
+	k.rest()
 	skipped, _ := loader.Skipped()
 	if seen == 0 {
 		return nil, fmt.Errorf("none of the %d images could be read: %s", len(samples), firstReason(skipped))
 	}
 	return &ran{skipped, time.Since(start).Seconds()}, nil
+}
+
+// feed hands a batch to a set: its pictures, or what is kept of them.
+func (e *evaluator) feed(k *kept, s *set, b *datasets.Batch, x []float32) error {
+	switch {
+	case b.Kept:
+		return k.restore(s, b)
+	case k != nil:
+		return k.feed(s, b, e.net.toInput(x, e.pre, &e.scratch), e.net.picture)
+	}
+	return e.run.feed(s, e.net.toInput(x, e.pre, &e.scratch), e.net.picture)
 }
 
 // logits runs samples through a classifier.

@@ -34,6 +34,8 @@ type job interface {
 	// best, trials the number of independent trials it is the mean of.
 	scoreName() string
 	trials(r *run) int
+	// evaluator is what validates, nil before prepare.
+	evaluator() *evaluator
 	close()
 }
 

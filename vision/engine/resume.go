@@ -55,6 +55,9 @@ func (c TrainConfig) movedTo(now TrainConfig) TrainConfig {
 	if now.Recompute {
 		c.Recompute = true
 	}
+	if now.CachePrefix != "" {
+		c.CachePrefix = now.CachePrefix
+	}
 	return c
 }
 
@@ -174,7 +177,7 @@ func (r *run) changed(was map[string]string) error {
 }
 
 // movable are settings without influence on the result, or checked otherwise.
-var movable = []string{"model", "data", "threads", "workers", "cache", "recompute", "project", "name", "exist_ok"}
+var movable = []string{"model", "data", "threads", "workers", "cache", "cache_prefix", "recompute", "project", "name", "exist_ok"}
 
 // settings are the settings that decide the result, as YAML.
 func (c *TrainConfig) settings() (string, error) {

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/vislora/vislora/internal/buffer"
 	"github.com/vislora/vislora/internal/kernels"
@@ -91,11 +90,14 @@ type runner struct {
 	recompute bool
 	arenas    []*buffer.Arena // by rank: programs of one rank share the largest so far
 	owned     []*buffer.Arena // all that were reserved
+	prefix    *prefix         // nil: circuits run as a whole
+	net       *Network        // of the prefix
 }
 
 type compiled struct {
 	*circuit
 	program *vm.Program
+	cut     []*ops.Node // what the prefix makes; nil for the whole circuit
 }
 
 // set is everything needed to run one batch size.
@@ -142,25 +144,37 @@ func (r *runner) compile(size int) (*compiled, error) {
 	if err != nil {
 		return nil, err
 	}
-	roots := slices.Clone(c.outputs)
-	if c.loss != nil {
-		roots = append(roots, c.loss)
-	}
+	cut := r.prefix.cutOf(r.net, c)
 	if r.recompute && c.loss != nil {
-		if c.grads, err = vm.Recompute(c.Graph.Graph, c.loss, c.grads); err != nil {
+		if c.grads, err = vm.Recompute(c.Graph.Graph, c.loss, c.grads, cut...); err != nil {
 			return nil, fmt.Errorf("recompute: %w", err)
 		}
 	}
-	plan := vm.Compile
-	if n, ok := r.kernels.(*onednn.Kernels); ok && n.BF16() {
-		plan = vm.CompileBF16
+	roots := append(c.forward(), c.grads...)
+	var p *vm.Program
+	if cut == nil {
+		p, err = r.plan(c.Graph.Graph, roots...)
+	} else {
+		p, err = vm.CompileCut(c.Graph.Graph, r.narrow(), r.prefix.half(cut), roots...)
 	}
-	p, err := plan(c.Graph.Graph, append(roots, c.grads...)...)
 	if err != nil {
 		return nil, err
 	}
-	r.circuits[size] = &compiled{c, p}
+	r.circuits[size] = &compiled{c, p, cut}
 	return r.circuits[size], nil
+}
+
+// narrow reports whether values may be bf16.
+func (r *runner) narrow() bool {
+	n, ok := r.kernels.(*onednn.Kernels)
+	return ok && n.BF16()
+}
+
+func (r *runner) plan(g *ops.Graph, roots ...*ops.Node) (*vm.Program, error) {
+	if r.narrow() {
+		return vm.CompileBF16(g, roots...)
+	}
+	return vm.Compile(g, roots...)
 }
 
 // prepare returns the set for a batch size, compiling and binding what is new.
@@ -181,11 +195,12 @@ func (r *runner) prepare(batch int) (*set, error) {
 		}
 		for _, n := range c.program.Inputs {
 			if sh.memory[n] == nil { // a batch input
-				a, err := buffer.NewArena(c.Graph.Kind(n).Size() * elements(n))
+				kind := c.program.Kind(n)
+				a, err := buffer.NewArena(kind.Size() * elements(n))
 				if err != nil {
 					return nil, err
 				}
-				sh.memory[n] = a.At(0, c.Graph.Kind(n), ops.Shape(n)...)
+				sh.memory[n] = a.At(0, kind, ops.Shape(n)...)
 			}
 		}
 		if a := r.arenas[rank]; a == nil || a.Bytes() < c.program.ArenaBytes {
@@ -301,6 +316,9 @@ func (s *set) output(k int, dst []float32) []float32 {
 
 // close frees the arenas; the team and the kernels belong to the session.
 func (r *runner) close() {
+	if r.prefix != nil {
+		r.prefix.free()
+	}
 	for _, a := range r.owned {
 		a.Free()
 	}

@@ -30,6 +30,8 @@ func (j *segment) scoreName() string { return "mIoU" }
 // highest is the best.
 func (j *segment) trials(*run) int { return math.MaxInt }
 
+func (j *segment) evaluator() *evaluator { return j.eval }
+
 func (j *segment) close() {
 	if j.eval != nil {
 		j.eval.close()

@@ -54,7 +54,8 @@ type run struct {
 	started time.Time
 	scratch []float32
 	samples pictures
-	skipped int // unreadable images that were named
+	skipped int   // unreadable images that were named
+	kept    *kept // of the training images; nil: nothing
 }
 
 // Train fine-tunes a model on a data set and writes a run directory.
@@ -85,10 +86,12 @@ func Train(ctx context.Context, c TrainConfig) (*Result, error) {
 	if err := r.begin(); err != nil {
 		return nil, err
 	}
+	r.keep()
 	return r.loop(ctx)
 }
 
 func (r *run) close() {
+	r.kept.close(false)
 	if r.train != nil {
 		r.train.close()
 	}
@@ -179,7 +182,7 @@ func (r *run) prepare() (err error) {
 		cache = datasets.NewCache(4 << 30)
 	}
 	lc := datasets.LoaderConfig{Samples: samples, Batch: min(c.Batch, len(samples)), Workers: c.Workers, Shuffle: c.Sampler == "", Balanced: c.Sampler == "balanced",
-		Seed: c.Seed, Cache: cache}
+		Seed: c.Seed, Cache: cache, Kept: func(places []int) bool { return r.kept.all(places) }}
 	made, err := r.job.prepare(r, &lc)
 	if err != nil {
 		return err
@@ -189,6 +192,9 @@ func (r *run) prepare() (err error) {
 	}
 	r.train = newRunner(r.session.team, r.session.kernels, made)
 	r.train.recompute = c.Recompute
+	if err := r.divide(); err != nil {
+		return err
+	}
 	set, err := r.train.prepare(lc.Batch)
 	if err != nil {
 		return err
@@ -318,7 +324,7 @@ func (r *run) epoch(ctx context.Context, elapsed func() float64) error {
 		return err
 	}
 	e := r.loader.Epoch(ctx, r.at.Epoch, r.at.Step)
-	defer e.Close()
+	defer func() { e.Close() }()
 	steps := r.loader.Steps()
 	meter := time.Now()
 	images := 0
@@ -336,10 +342,15 @@ func (r *run) epoch(ctx context.Context, elapsed func() float64) error {
 		loss, err := r.batch(b)
 		step := b.Step
 		n := b.N
-		if r.at.Epoch == 0 {
+		if r.at.Epoch == 0 && !b.Kept {
 			r.samples.keepTrain(r, b)
 		}
 		e.Release(b)
+		if errors.Is(err, errLost) { // once more, with the pictures
+			e.Close()
+			e = r.loader.Epoch(ctx, r.at.Epoch, step)
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -371,6 +382,7 @@ func (r *run) epoch(ctx context.Context, elapsed func() float64) error {
 		return ctx.Err()
 	}
 	r.tellSkipped()
+	r.kept.rest()
 	if r.at.Pending > 0 { // the last batches could not be read
 		r.update()
 	}
@@ -451,6 +463,11 @@ func (r *run) batch(b *datasets.Batch) (float64, error) {
 		return 0, err
 	}
 	x := b.X[:b.N*r.inputLen()]
+	if b.Kept {
+		if err := r.kept.restore(set, b); err != nil {
+			return 0, err
+		}
+	}
 	r.job.load(r, set, b, x)
 	if set.shards[0].Keys != nil {
 		keys := make([]int64, b.N)
@@ -459,7 +476,16 @@ func (r *run) batch(b *datasets.Batch) (float64, error) {
 		}
 		load(set, keys, func(c *circuit) *ops.Node { return c.Keys })
 	}
-	load(set, r.net.toInput(x, r.pre, &r.scratch), r.net.picture)
+	switch {
+	case b.Kept:
+	case r.kept != nil:
+		err = r.kept.feed(set, b, r.net.toInput(x, r.pre, &r.scratch), r.net.picture)
+	default:
+		err = r.train.feed(set, r.net.toInput(x, r.pre, &r.scratch), r.net.picture)
+	}
+	if err != nil {
+		return 0, err
+	}
 	loss, err := r.train.step(set)
 	if err != nil {
 		return 0, err
@@ -544,6 +570,7 @@ func (r *run) save(name string, state bool) error {
 // finish evaluates the best weights and writes the run's documents.
 func (r *run) finish(ctx context.Context, stopped string) (*Result, error) {
 	c := &r.c
+	r.forget()
 	best := filepath.Join(r.dir, "weights", "best")
 	res := &Result{Dir: r.dir, Best: best, BestEpoch: r.at.BestAt, Epochs: r.at.Epoch, Warnings: r.data.Warnings}
 	split := datasets.Val

@@ -1,0 +1,204 @@
+package engine
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/vislora/vislora/datasets"
+	"github.com/vislora/vislora/vision"
+)
+
+// The most that is kept in memory, and on a disk left free, where nobody says.
+const (
+	keptRAM  = 4 << 30
+	diskFree = 1 << 30
+)
+
+// varies says what makes a picture another one in every epoch, "" if nothing
+// does.
+func (c *TrainConfig) varies() string {
+	switch {
+	case c.Augment:
+		return "every epoch varies the pictures: switch that off with --augment=false"
+	case c.Task != string(vision.Detect) && c.Task != string(vision.Segment) && c.Task != string(vision.Instance) && c.mix().Enabled():
+		return "mixup and cutmix make other pictures in every epoch: switch them off"
+	}
+	return ""
+}
+
+// asked reports whether somebody wants a cache, and not the default alone.
+func (c *TrainConfig) asked() bool { return c.CachePrefix == CacheRAM || c.CachePrefix == CacheDisk }
+
+// divide makes training and validation compute by itself what is the same for a
+// picture in every epoch. That does not depend on whether it is kept: so the
+// weights do not either.
+func (r *run) divide() error {
+	c := &r.c
+	if c.varies() != "" {
+		return nil
+	}
+	why := "all parameters train"
+	if c.Mode != ModeFull {
+		var err error
+		if why, err = r.train.divide(r.net, batchSizes(r.loader.Batch(), len(r.data.Split(datasets.Train)))...); err != nil {
+			return err
+		}
+	}
+	if why != "" {
+		if c.asked() {
+			c.logf("cache    off: %s", why)
+		}
+		return nil
+	}
+	e, n := r.job.evaluator(), len(r.data.Split(datasets.Val))
+	if n == 0 {
+		return nil
+	}
+	_, err := e.run.divide(r.net, batchSizes(min(e.batch, n), n)...)
+	return err
+}
+
+// batchSizes are the sizes of the batches of an epoch.
+func batchSizes(batch, images int) []int {
+	if last := images % batch; last > 0 {
+		return []int{batch, last}
+	}
+	return []int{batch}
+}
+
+// keep decides where what the prefix makes is kept, and finds what an interrupted
+// run has left.
+func (r *run) keep() {
+	c := &r.c
+	if r.train.prefix == nil || c.CachePrefix == CacheOff {
+		return
+	}
+	e := r.job.evaluator()
+	type list struct {
+		split   string
+		run     *runner
+		size    int // of a record
+		samples []datasets.Sample
+		to      **kept
+	}
+	lists := []list{{datasets.Train, r.train, r.train.prefix.bytes() + r.loader.MovedBytes(), r.data.Split(datasets.Train), &r.kept}}
+	if e.run.prefix != nil {
+		lists = append(lists, list{datasets.Val, e.run, e.run.prefix.bytes(), r.data.Split(datasets.Val), &e.kept})
+	}
+	total := int64(0)
+	for _, l := range lists {
+		total += diskBytes(len(l.samples), l.size)
+	}
+	where, why := c.keepWhere(total, r.dir)
+	if why != "" {
+		if c.asked() {
+			c.logf("cache    off: %s", why)
+		}
+		return
+	}
+	for _, l := range lists {
+		if err := r.keepList(where, l.split, l.run, l.size, l.samples, l.to); err != nil {
+			c.logf("cache    off: %v", err)
+			r.forget()
+			return
+		}
+	}
+	found := ""
+	if n := len(lists[0].samples) - r.kept.left; n > 0 {
+		found = fmt.Sprintf("; those of %d training pictures are there", n)
+	}
+	c.logf("cache    %.0f %% of the forward pass gives the same for a picture in every epoch: kept in %s, %s%s", 100*r.train.prefix.share, where, mebibytes(total), found)
+}
+
+func (r *run) keepList(where, split string, rn *runner, size int, samples []datasets.Sample, to **kept) error {
+	have := make([]bool, len(samples))
+	var s store
+	if where == keptInRAM {
+		m, err := newMemory(len(samples), size)
+		if err != nil {
+			return err
+		}
+		s = m
+	} else {
+		header, err := r.prefixKey(rn, size)
+		if err != nil {
+			return err
+		}
+		keys := make([]uint64, len(samples))
+		for i := range samples {
+			keys[i] = sampleKey(&samples[i])
+		}
+		var d *disk
+		if d, have, err = openDisk(filepath.Join(r.keptFiles(), "prefix-"+split+".bin"), header, size, keys); err != nil {
+			return err
+		}
+		s = d
+	}
+	*to = newKept(rn, samples, s, have, r.c.logf)
+	return nil
+}
+
+// forget removes all that is kept, in memory and on disk.
+func (r *run) forget() {
+	r.kept.close(true)
+	if e := r.job.evaluator(); e != nil {
+		e.kept.close(true)
+	}
+}
+
+const (
+	keptInRAM  = "memory"
+	keptOnDisk = "the run's folder"
+)
+
+// keepWhere decides where so many bytes are kept, or says why nowhere.
+func (c *TrainConfig) keepWhere(total int64, dir string) (where, why string) {
+	memory, disk := freeMemory(), freeDisk(dir)
+	if c.CachePrefix == CacheRAM {
+		if memory > 0 && total > memory {
+			return "", fmt.Sprintf("it would take %s of memory, %s are free: use --cache-prefix disk", mebibytes(total), mebibytes(memory))
+		}
+		return keptInRAM, ""
+	}
+	limit := int64(keptRAM) / 4
+	if memory > 0 {
+		limit = min(keptRAM, memory/4)
+	}
+	switch {
+	case c.CachePrefix != CacheDisk && total <= limit:
+		return keptInRAM, ""
+	case disk >= 0 && total+diskFree > disk:
+		return "", fmt.Sprintf("it would take %s of the %s that are free in %s: make room, or choose another --project", mebibytes(total), mebibytes(disk), dir)
+	}
+	return keptOnDisk, ""
+}
+
+func mebibytes(n int64) string { return fmt.Sprintf("%d MiB", (n+1<<20-1)>>20) }
+
+// freeMemory is what can be taken without swapping, 0 where the system does not
+// tell.
+func freeMemory() int64 {
+	free := int64(0)
+	b, _ := os.ReadFile("/proc/meminfo")
+	for _, line := range strings.Split(string(b), "\n") {
+		var kb int64
+		if _, err := fmt.Sscanf(line, "MemAvailable: %d kB", &kb); err == nil {
+			free = kb << 10
+		}
+	}
+	number := func(name string) int64 {
+		b, err := os.ReadFile("/sys/fs/cgroup/" + name)
+		if err != nil {
+			return 0
+		}
+		n, _ := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64) // "max" is 0
+		return n
+	}
+	if most := number("memory.max"); most > 0 { // of a container
+		free = min(free, max(most-number("memory.current"), 1))
+	}
+	return free
+}
