@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/vislora/vislora/internal/buffer"
+	"github.com/vislora/vislora/internal/kernels/onednn"
 	"github.com/vislora/vislora/internal/ops"
 	"github.com/vislora/vislora/internal/vm"
 )
@@ -204,9 +205,11 @@ func near(got, want []float32) bool {
 	return off <= .05*most // bf16 has 8 bits
 }
 
-// prefixOn is the prefix on a thread, which has to be the caller's.
+// prefixOn is the prefix on a thread, which has to be the caller's. Its kernels
+// share no threads, whatever the last batch did: some are others then.
 func (r *runner) prefixOn(rank int) (*prefixRank, error) {
 	p := r.prefix
+	onednn.Share(1)
 	if p.ranks[rank] != nil {
 		return p.ranks[rank], nil
 	}
