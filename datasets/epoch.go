@@ -3,6 +3,7 @@ package datasets
 import (
 	"context"
 	"fmt"
+	"image"
 	"io"
 	"sync"
 
@@ -108,18 +109,33 @@ func (e *Epoch) work() {
 // fill fills one slot.
 func (w *worker) fill(j job, s *Sample) (err error) {
 	defer recovered(s, &err)
-	src, err := w.read(s, &w.im)
-	if err != nil {
-		return err
-	}
 	l := w.e.l
 	j.batch.label(j.slot, s)
 	x := j.batch.X[j.slot*l.size:][:l.size:l.size]
 	k := transform.Key{Seed: l.c.Seed, Epoch: w.e.epoch, Image: s.Index, Repeat: j.repeat}
+	if w.pictures != nil && l.c.Cache == nil && l.c.Pipeline.Augment().Scale[1] > 0 {
+		return w.region(x, s, k)
+	}
+	src, err := w.read(s, &w.im)
+	if err != nil {
+		return err
+	}
 	if w.scenes != nil {
 		return w.scene(j.batch, j.slot, x, s, src, k)
 	}
 	return w.pictures.Apply(x, src, k)
+}
+
+// region decodes no more of a picture than augmentation cuts out.
+func (w *worker) region(x []float32, s *Sample, k transform.Key) error {
+	err := w.decoder.DecodeRegion(&w.im, s.Path, func(width, height int) (image.Rectangle, image.Point) {
+		r, _ := w.pictures.Region(width, height, k)
+		return r, w.e.l.c.Pipeline.Size()
+	})
+	if err != nil {
+		return err
+	}
+	return w.pictures.ApplyRegion(x, &w.im)
 }
 
 // read is the image of a sample, from the cache or decoded into im. Nobody

@@ -297,3 +297,38 @@ func TestLoaderStops(t *testing.T) {
 		t.Error("an epoch after one that was closed early differs")
 	}
 }
+
+// Decoding the region that augmentation cuts out gives the bytes that the whole
+// picture gives.
+func TestLoaderDecodesRegions(t *testing.T) {
+	im := vision.NewImage(150, 130)
+	for i := range im.Pix {
+		im.Pix[i] = uint8(i*37 + i*i%11)
+	}
+	path := filepath.Join(t.TempDir(), "a.jpg")
+	if err := cv.WriteFile(path, im); err != nil {
+		t.Fatal(err)
+	}
+	pre, _ := vision.Preset("imagenet")
+	a := transform.DefaultAugment()
+	a.Brightness = .4
+	p, err := transform.Train(pre.Normalised(80, 80), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := LoaderConfig{Samples: []Sample{{Path: path, Name: "a.jpg"}}, Pipeline: p, Batch: 1}
+	regions, err := NewLoader(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Cache = NewCache(1 << 30)
+	whole, err := NewLoader(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for epoch := range 8 {
+		if got, want := run(t, regions, epoch, 0), run(t, whole, epoch, 0); !slices.Equal(got[0].x, want[0].x) {
+			t.Errorf("epoch %d: the input differs", epoch)
+		}
+	}
+}

@@ -3,6 +3,7 @@
 #
 #   onednn                 dnnl.h of oneDNN 2.x and a C++ compiler
 #   gocv_specific_modules  OpenCV 4 headers of core, imgproc, imgcodecs
+#   libjpeg                jpeglib.h of libjpeg-turbo, beside gocv_specific_modules
 #   gocv_videoio           those of videoio too, with VIDEO=1 only: it makes every
 #                          start of the program slower
 #
@@ -44,6 +45,11 @@ if [ "${VISLORA_PORTABLE:-}" != 1 ]; then
   if { printf '#include <opencv2/imgcodecs.hpp>\n#include <opencv2/imgproc.hpp>\n' | compiles && have pkg-config; } ||
     { [ -z "$pc" ] && have g++ && have pkg-config && pkg-config --exists opencv4; }; then
     tags+=(gocv_specific_modules)
+    if printf '#include <stdio.h>\n#include <jpeglib.h>\n#if LIBJPEG_TURBO_VERSION_NUMBER < 1005000\n#error\n#endif\n' | compiles; then
+      tags+=(libjpeg)
+    else
+      missing+=(libjpeg-dev)
+    fi
     [ $video = 0 ] || tags+=(gocv_videoio)
   else
     missing+=(libopencv-imgcodecs-dev)

@@ -22,27 +22,31 @@ func DecoderName() string {
 // several goroutines already.
 var oneThread = sync.OnceFunc(func() { gocv.SetNumThreads(1) })
 
-// Decoder holds the memory that decoding reuses.
-type Decoder struct {
-	bgr, rgb gocv.Mat
+// nativeDecoder holds OpenCV's memory; it is made when it is first used.
+type nativeDecoder struct {
+	bgr, rgb *gocv.Mat
 }
 
-// NewDecoder makes a Decoder.
-func NewDecoder() *Decoder {
-	oneThread()
-	return &Decoder{bgr: gocv.NewMat(), rgb: gocv.NewMat()}
+func (d *nativeDecoder) open() {
+	if d.bgr == nil {
+		oneThread()
+		bgr, rgb := gocv.NewMat(), gocv.NewMat()
+		d.bgr, d.rgb = &bgr, &rgb
+	}
 }
 
-// Close frees OpenCV's memory, which Go's collector does not see.
-func (d *Decoder) Close() {
-	d.bgr.Close()
-	d.rgb.Close()
+func (d *nativeDecoder) close() {
+	if d.bgr != nil {
+		d.bgr.Close()
+		d.rgb.Close()
+	}
 }
 
 // decode uses IMDecodeIntoMat because IMDecode reports errors through a
 // variable that all goroutines share.
-func (d *Decoder) decode(dst *vision.Image, data []byte, h Header) error {
-	if err := gocv.IMDecodeIntoMat(data, gocv.IMReadColor, &d.bgr); err != nil {
+func (d *nativeDecoder) decode(dst *vision.Image, data []byte, h Header) error {
+	d.open()
+	if err := gocv.IMDecodeIntoMat(data, gocv.IMReadColor, d.bgr); err != nil {
 		return fmt.Errorf("decode %s: %w", h.Format, err)
 	}
 	if d.bgr.Empty() {
@@ -51,7 +55,7 @@ func (d *Decoder) decode(dst *vision.Image, data []byte, h Header) error {
 	if d.bgr.Type() != gocv.MatTypeCV8UC3 || int64(d.bgr.Rows())*int64(d.bgr.Cols()) != int64(h.W)*int64(h.H) {
 		return fmt.Errorf("decode %s: the header says %d×%d pixels, the data holds %d×%d", h.Format, h.W, h.H, d.bgr.Cols(), d.bgr.Rows())
 	}
-	if err := gocv.CvtColor(d.bgr, &d.rgb, gocv.ColorBGRToRGB); err != nil {
+	if err := gocv.CvtColor(*d.bgr, d.rgb, gocv.ColorBGRToRGB); err != nil {
 		return fmt.Errorf("decode %s: %w", h.Format, err)
 	}
 	pix, err := d.rgb.DataPtrUint8()

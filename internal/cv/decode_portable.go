@@ -21,20 +21,16 @@ import (
 // DecoderName is "go".
 func DecoderName() string { return "go" }
 
-// Decoder decodes with Go's own packages.
-type Decoder struct{}
+// nativeDecoder decodes with Go's own packages.
+type nativeDecoder struct{}
 
-// NewDecoder makes a Decoder.
-func NewDecoder() *Decoder { return &Decoder{} }
-
-// Close has nothing to free in this build.
-func (d *Decoder) Close() {}
+func (d *nativeDecoder) close() {}
 
 var decoders = map[string]func(io.Reader) (image.Image, error){
 	"jpeg": jpeg.Decode, "png": png.Decode, "bmp": bmp.Decode, "tiff": tiff.Decode, "webp": webp.Decode,
 }
 
-func (d *Decoder) decode(dst *vision.Image, data []byte, h Header) (err error) {
+func (d *nativeDecoder) decode(dst *vision.Image, data []byte, h Header) (err error) {
 	// Decoders have panicked on hostile files before.
 	defer func() {
 		if r := recover(); r != nil {

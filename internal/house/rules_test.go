@@ -5,19 +5,22 @@ import (
 	"testing"
 )
 
-// C stands in one package, whose files the portable build leaves out.
-func TestCgoOnlyInOneDNN(t *testing.T) {
+// C stands in two packages, in files that the portable build leaves out.
+func TestCgoOnlyInTwoPackages(t *testing.T) {
+	tags := map[string]string{"internal/kernels/onednn": "onednn", "internal/cv": "gocv_specific_modules"}
 	found := false
 	for _, f := range repository(t) {
 		if !slices.Contains(f.imports, "C") {
 			continue
 		}
 		found = true
-		if f.pkg != "internal/kernels/onednn" {
-			t.Errorf(`%s: import "C" belongs into internal/kernels/onednn alone`, f.path)
+		tag, ok := tags[f.pkg]
+		if !ok {
+			t.Errorf(`%s: import "C" belongs into internal/kernels/onednn and internal/cv alone`, f.path)
+			continue
 		}
-		if f.builtWith("cgo") || f.builtWith("onednn") {
-			t.Errorf("%s: needs the build constraint cgo && onednn", f.path)
+		if f.builtWith("cgo") || f.builtWith(tag) {
+			t.Errorf("%s: needs the build constraint cgo && %s", f.path, tag)
 		}
 	}
 	if !found {

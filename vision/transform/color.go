@@ -3,6 +3,7 @@ package transform
 import (
 	"math"
 
+	"github.com/vislora/vislora/internal/cv"
 	"github.com/vislora/vislora/vision"
 )
 
@@ -34,13 +35,21 @@ func Brightness(im *vision.Image, factor float64) {
 // Contrast blends with the mean grey of the image.
 func Contrast(im *vision.Image, factor float64) {
 	sum := 0
-	for i := 0; i+2 < len(im.Pix); i += 3 {
-		sum += int(grey(im.Pix[i], im.Pix[i+1], im.Pix[i+2]))
+	if cv.HasPixels {
+		sum = cv.Grey(im.Pix)
+	} else {
+		for i := 0; i+2 < len(im.Pix); i += 3 {
+			sum += int(grey(im.Pix[i], im.Pix[i+1], im.Pix[i+2]))
+		}
 	}
 	blendWith(im, uint8(float64(sum)/float64(im.W*im.H)+.5), factor)
 }
 
 func blendWith(im *vision.Image, v uint8, factor float64) {
+	if cv.HasPixels {
+		cv.Blend(im.Pix, v, float32(factor))
+		return
+	}
 	var lut [256]uint8
 	for i := range lut {
 		lut[i] = blend(v, uint8(i), float32(factor))
@@ -53,6 +62,10 @@ func blendWith(im *vision.Image, v uint8, factor float64) {
 // Saturation blends with the grey image.
 func Saturation(im *vision.Image, factor float64) {
 	f := float32(factor)
+	if cv.HasPixels {
+		cv.Saturate(im.Pix, f)
+		return
+	}
 	for i := 0; i+2 < len(im.Pix); i += 3 {
 		p := im.Pix[i : i+3 : i+3]
 		g := grey(p[0], p[1], p[2])

@@ -36,6 +36,9 @@ func (p *Pipeline) Preprocess() vision.Preprocess { return p.pre }
 // Augment is the augmentation; its zero value in an evaluation pipeline.
 func (p *Pipeline) Augment() Augment { return p.aug }
 
+// Size is the width and height of one input.
+func (p *Pipeline) Size() image.Point { return image.Pt(p.pre.Size[1], p.pre.Size[0]) }
+
 // Len is the number of values of one input: height × width × 3.
 func (p *Pipeline) Len() int { return 3 * p.pre.Size[0] * p.pre.Size[1] }
 
@@ -53,10 +56,39 @@ func (p *Pipeline) NewWorker() *Worker { return &Worker{p: p, source: newSource(
 // Apply writes the input made from im into dst, (height, width, 3) and dense.
 // It leaves im as it was. What is random depends on k alone.
 func (w *Worker) Apply(dst []float32, im *vision.Image, k Key) error {
+	if im.W <= 0 || im.H <= 0 || len(im.Pix) != 3*im.W*im.H {
+		return fmt.Errorf("prepare an image of %d×%d pixels with %d bytes: it is broken", im.W, im.H, len(im.Pix))
+	}
+	region, ok := w.Region(im.W, im.H, k)
+	if !ok {
+		region = image.Rect(0, 0, im.W, im.H)
+	}
+	return w.apply(dst, im, region)
+}
+
+// Region is the part of a w×h picture that Apply would look at with this key,
+// where augmentation cuts one out. Whoever has decoded that part alone, or a
+// smaller copy of it, hands it to [Worker.ApplyRegion] next.
+func (w *Worker) Region(width, height int, k Key) (region image.Rectangle, ok bool) {
+	w.source.seed(streamImage, k)
+	if a := w.p.aug; a.Scale[1] > 0 {
+		return randomResizedCrop(w.source.Rand, width, height, a.Scale, a.Ratio), true
+	}
+	return image.Rectangle{}, false
+}
+
+// ApplyRegion goes on after [Worker.Region] as Apply does, with a picture of the
+// region.
+func (w *Worker) ApplyRegion(dst []float32, im *vision.Image) error {
+	return w.apply(dst, im, image.Rect(0, 0, im.W, im.H))
+}
+
+// apply is Apply with the region chosen.
+func (w *Worker) apply(dst []float32, im *vision.Image, region image.Rectangle) error {
 	if len(dst) != w.p.Len() {
 		return fmt.Errorf("prepare an image: the input has %d values, the slice %d", w.p.Len(), len(dst))
 	}
-	at, err := w.picture(im, k)
+	at, err := w.picture(im, region)
 	if err != nil {
 		return err
 	}
@@ -73,20 +105,15 @@ func (w *Worker) Apply(dst []float32, im *vision.Image, k Key) error {
 
 // picture leaves the resized and augmented picture in w.out and returns where
 // it stands in the input.
-func (w *Worker) picture(im *vision.Image, k Key) (at image.Point, err error) {
-	if im.W <= 0 || im.H <= 0 || len(im.Pix) != 3*im.W*im.H {
-		return at, fmt.Errorf("prepare an image of %d×%d pixels with %d bytes: it is broken", im.W, im.H, len(im.Pix))
-	}
+func (w *Worker) picture(im *vision.Image, region image.Rectangle) (at image.Point, err error) {
 	pre, a, r := w.p.pre, w.p.aug, w.source.Rand
-	w.source.seed(streamImage, k)
 	if a.Scale[1] > 0 {
-		region := randomResizedCrop(r, im.W, im.H, a.Scale, a.Ratio)
 		h, width := pre.Size[0], pre.Size[1]
 		err = w.resizer.ResizeRegion(&w.out, im, region, width, h, image.Rect(0, 0, width, h), pre.Interpolation)
 	} else {
 		p := Place(pre, im.W, im.H)
 		at = p.At
-		err = w.resizer.ResizeRegion(&w.out, im, image.Rect(0, 0, im.W, im.H), p.W, p.H, p.Window, pre.Interpolation)
+		err = w.resizer.ResizeRegion(&w.out, im, region, p.W, p.H, p.Window, pre.Interpolation)
 	}
 	if err != nil {
 		return at, err

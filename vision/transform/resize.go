@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image"
 
+	"github.com/vislora/vislora/internal/cv"
 	"github.com/vislora/vislora/vision"
 )
 
@@ -56,13 +57,17 @@ func (r *Resizer) ResizeRegion(dst, src *vision.Image, region image.Rectangle, w
 	if !same {
 		r.across.compute(region.Dx(), w, window.Min.X, window.Max.X, k)
 	}
-	for y := top; y < bottom; y++ {
-		in := src.Pix[3*((region.Min.Y+y)*src.W+region.Min.X):][:3*region.Dx()]
-		out := r.rows[(y-top)*width:][:width]
-		if same {
-			copy(out, in[3*window.Min.X:])
-		} else {
-			r.across.row(out, in)
+	in := src.Pix[3*((region.Min.Y+top)*src.W+region.Min.X):][:3*((bottom-top-1)*src.W+region.Dx())]
+	if !same && cv.HasPixels {
+		cv.Across(r.rows, in, 3*src.W, bottom-top, r.across.first, r.across.count, r.across.weight, r.across.size)
+	} else {
+		for y := range bottom - top {
+			in, out := in[3*y*src.W:][:3*region.Dx()], r.rows[y*width:][:width]
+			if same {
+				copy(out, in[3*window.Min.X:])
+			} else {
+				r.across.row(out, in)
+			}
 		}
 	}
 	if region.Dy() == h {
@@ -73,6 +78,10 @@ func (r *Resizer) ResizeRegion(dst, src *vision.Image, region image.Rectangle, w
 	for i := range n + 1 {
 		first := r.down.first[i] - top
 		weights := r.down.weight[i*r.down.size:][:r.down.count[i]]
+		if cv.HasPixels {
+			cv.Down(dst.Pix[i*width:][:width], r.rows[first*width:], weights)
+			continue
+		}
 		column(dst.Pix[i*width:][:width], r.rows[first*width:], r.sum, weights)
 	}
 	return nil

@@ -1,0 +1,16 @@
+//go:build !cgo || !gocv_specific_modules || !libjpeg
+
+package cv
+
+import (
+	"image"
+
+	"github.com/vislora/vislora/vision"
+)
+
+// jpegReader leaves everything to the decoder in this build.
+type jpegReader struct{}
+
+func (r *jpegReader) read(*vision.Image, []byte, Header, image.Rectangle, int) bool { return false }
+
+func (r *jpegReader) close() {}
