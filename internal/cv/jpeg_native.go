@@ -15,6 +15,9 @@ import (
 	"github.com/vislora/vislora/vision"
 )
 
+// PlainJPEG tells whether plain JPEGs are read without OpenCV.
+const PlainJPEG = true
+
 // jpegReader reads plain JPEGs with libjpeg, which OpenCV calls too, but
 // without OpenCV: that reads whole pictures only, and brings 120 libraries into
 // the process. The pixels are the same.

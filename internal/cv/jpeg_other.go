@@ -8,6 +8,9 @@ import (
 	"github.com/vislora/vislora/vision"
 )
 
+// PlainJPEG tells whether plain JPEGs are read without OpenCV.
+const PlainJPEG = false
+
 // jpegReader leaves everything to the decoder in this build.
 type jpegReader struct{}
 

@@ -233,7 +233,11 @@ func Capabilities() string {
 		}
 	}
 	fmt.Fprintf(&b, "kernels  %s\n", k)
-	fmt.Fprintf(&b, "images   %s\n", cv.DecoderName())
+	fmt.Fprintf(&b, "images   %s", cv.DecoderName())
+	if cv.PlainJPEG {
+		b.WriteString(", plain JPEGs by libjpeg (the same pixels)")
+	}
+	b.WriteByte('\n')
 	if v, err := cv.VideoName(); err == nil {
 		fmt.Fprintf(&b, "video    %s\n", v)
 	} else {
