@@ -5,6 +5,8 @@ package onnx
 import (
 	"os"
 	"syscall"
+
+	"github.com/vislora/vislora/internal/buffer"
 )
 
 // mapFile maps a regular file for reading. unmap may be called once.
@@ -16,5 +18,9 @@ func mapFile(f *os.File, size int64) (data []byte, unmap func() error, err error
 	if err != nil { // some file systems cannot map
 		return readFile(f, size)
 	}
-	return data, func() error { return syscall.Munmap(data) }, nil
+	buffer.Mapped(data)
+	return data, func() error {
+		buffer.Unmapped(data)
+		return syscall.Munmap(data)
+	}, nil
 }

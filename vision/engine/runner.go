@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"runtime/debug"
 
 	"github.com/vislora/vislora/internal/buffer"
 	"github.com/vislora/vislora/internal/kernels"
@@ -241,6 +242,9 @@ func (r *runner) prepare(batch int) (*set, error) {
 		return s.shards[rank].exec.RunAll()
 	}
 	r.sets[batch] = s
+	if len(s.grads) > 0 {
+		debug.FreeOSMemory() // what planning left, before the values take its place
+	}
 	return s, nil
 }
 

@@ -183,6 +183,7 @@ func (k *Kernels) keep(p *C.vl_prim, w *buffer.Buffer) error {
 // pack returns w in the layout that p wants, packing it at most once. The
 // fingerprint guards against an address that holds other weights by now.
 func (k *Kernels) pack(p *C.vl_prim, w *buffer.Buffer) (*C.vl_packed, error) {
+	defer w.GiveBack()
 	n := w.Bytes() / 4
 	print := C.vl_fingerprint(ptr(w), C.vl_n(n))
 	for _, f := range k.packed[w.Pointer()] {

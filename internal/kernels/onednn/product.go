@@ -64,6 +64,7 @@ func (k *Kernels) factor(o operand, scratch *int) (*factor, error) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	defer b.GiveBack()
 	n := b.Bytes() / 4
 	print := C.vl_fingerprint(ptr(b), C.vl_n(n))
 	for _, p := range k.panels[b.Pointer()] {

@@ -13,7 +13,12 @@
 INLINE void T(tile)(const int mb, const int nv, const vl_segment *seg, vl_n segs, vl_n i, vl_n j, const float *bias, int acc, float *const *y, vl_n column, vl_n rows, vl_n cols) {
 	vf s[MR][2];
 #pragma GCC unroll 12
-	for (int r = 0; r < mb; r++) s[r][0] = s[r][1] = (vf){0};
+	for (int r = 0; r < mb; r++) {
+		s[r][0] = s[r][1] = (vf){0};
+		// Where the sums will go; a row of the tile need not begin with a line.
+		__builtin_prefetch(y[i + r] + column, 1);
+		__builtin_prefetch(y[i + r] + column + nv * LANES - 1, 1);
+	}
 	for (; segs > 0; segs--, seg++) {
 		const float *a[MR], *b = seg->b + j * seg->panel, *end = b + seg->k * (2 * LANES);
 #pragma GCC unroll 12

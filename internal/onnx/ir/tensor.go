@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"runtime"
 	"unsafe"
 )
 
@@ -50,14 +51,18 @@ func (t *Tensor) Len() int {
 // Type is the tensor's static type.
 func (t *Tensor) Type() Type { return Type{DType: t.DType, Dims: t.Dims, Known: true} }
 
-// Float32s returns the contents as float32: a view of Raw where it is aligned
-// float32, a converted copy otherwise (every numeric type is accepted).
+// unaligned is set where loads and stores need no alignment and memory is
+// little-endian, as files are. Tensors start anywhere in a file.
+const unaligned = runtime.GOARCH == "amd64" || runtime.GOARCH == "arm64"
+
+// Float32s returns the contents as float32: a view of Raw where that can be, a
+// converted copy otherwise (every numeric type is accepted).
 func (t *Tensor) Float32s() []float32 {
 	n := t.Len()
 	if n == 0 {
 		return nil
 	}
-	if t.DType == Float && uintptr(unsafe.Pointer(&t.Raw[0]))%4 == 0 {
+	if t.DType == Float && (unaligned || uintptr(unsafe.Pointer(&t.Raw[0]))%4 == 0) {
 		return unsafe.Slice((*float32)(unsafe.Pointer(&t.Raw[0])), n)
 	}
 	out := make([]float32, n)
