@@ -92,7 +92,7 @@ func onlyMoved(fs *flag.FlagSet) error {
 	var bad []string
 	fs.Visit(func(f *flag.Flag) {
 		switch f.Name {
-		case "resume", "json", "model", "data", "threads", "workers", "cache", "cache-prefix":
+		case "resume", "json", "model", "data", "threads", "workers", "cache", "cache-prefix", "recompute", "max-memory", "micro-batch":
 		default:
 			bad = append(bad, "--"+f.Name)
 		}
@@ -131,7 +131,8 @@ var help = map[string]string{
 	"warmup": "share of the steps", "weight_decay": "decoupled weight decay", "momentum": "of sgd", "clip_norm": "clip the gradient's norm; 0 = off",
 	"loraplus_lr_ratio": "learning rate of B over that of A (LoRA+)", "head_lr_ratio": "learning rate of the head over that of the adapters", "ema": "decay of the weights' moving average; 0 = off", "patience": "stop after so many epochs without improvement; 0 = never",
 	"label_smoothing": "0 to 1", "class_weights": "balanced: weigh classes by their rarity", "sampler": "balanced: draw every class equally often", "augment": "vary the training pictures",
-	"mixup": "alpha; 0 = off", "cutmix": "alpha; 0 = off", "seed": "seed of everything random", "threads": "compute threads; 0 = one per processor", "dtype": "of products: f32, or bf16 where the processor is faster so", "recompute": "compute activations again instead of keeping them: a fraction of the memory for about a third more time", "workers": "image loading threads; 0 = one per processor",
+	"mixup": "alpha; 0 = off", "cutmix": "alpha; 0 = off", "seed": "seed of everything random", "threads": "compute threads; 0 = one per processor", "dtype": "of products: f32, or bf16 where the processor is faster so", "recompute": "compute activations again instead of keeping them: a fraction of the memory for about a third more time", "max_memory": "most `memory` to use, as 2GiB or 800MB; a run that needs more computes activations again, then splits batches; default: what the machine has",
+	"micro_batch": "images of a batch in the network at once, with the same gradient (classification); 0 = all", "workers": "image loading threads; 0 = one per processor",
 	"cache": "ram: keep decoded images", "cache_prefix": "keep what is the same for a picture in every epoch, with --augment=false: auto, ram, disk (in the run's folder) or off (default auto)", "fraction": "share of the training images to use", "val_share": "share of an automatic validation split", "project": "folder of runs", "name": "name of this run",
 	"exist_ok": "write into an existing run directory", "preset": "preprocessing: imagenet, inception, clip, caffe, cifar10 …", "mean": "per channel, comma separated", "std": "per channel, comma separated",
 	"range": "what white is: 1 or 255", "channels": "RGB or BGR", "resize": "shorter, stretch or letterbox", "resize_to": "shorter side before the crop", "interpolation": "bilinear, bicubic, box or nearest",

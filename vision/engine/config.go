@@ -89,8 +89,13 @@ type TrainConfig struct {
 	Workers int    `yaml:"workers"`
 	// Recompute computes activations again in the backward pass instead of
 	// keeping them.
-	Recompute bool   `yaml:"recompute"`
-	Cache     string `yaml:"cache"` // "" or ram
+	Recompute bool `yaml:"recompute"`
+	// MaxMemory is the most memory to use, such as 2GiB; "" is what the machine
+	// has. MicroBatch is the number of images of a batch that are in the network
+	// at once; 0 is all.
+	MaxMemory  string `yaml:"max_memory"`
+	MicroBatch int    `yaml:"micro_batch"`
+	Cache      string `yaml:"cache"` // "" or ram
 	// CachePrefix is where that is kept which is the same for a picture in every
 	// epoch: auto (default), ram, disk or off.
 	CachePrefix string  `yaml:"cache_prefix"`
@@ -221,8 +226,14 @@ func (c *TrainConfig) Validate() error {
 	between("fraction", c.Fraction, 1e-6, 1)
 	between("val_share", c.ValShare, 0, 0.9)
 	between("threads", float64(c.Threads), 0, 1024)
+	between("micro_batch", float64(c.MicroBatch), 0, 1<<16)
 	if err := checkDType(c.DType); err != nil {
 		errs = append(errs, err)
+	}
+	if c.MaxMemory != "" {
+		if _, err := ParseSize(c.MaxMemory); err != nil {
+			bad("max_memory: %w", err)
+		}
 	}
 	between("workers", float64(c.Workers), 0, 1024)
 	oneOf := func(name, v string, ok ...string) {

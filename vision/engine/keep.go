@@ -41,7 +41,11 @@ func (r *run) divide() error {
 		return nil
 	}
 	why := "all parameters train"
-	if c.Mode != ModeFull {
+	switch {
+	case c.MicroBatch > 0:
+		why = "batches are put through in parts"
+	case c.Mode != ModeFull:
+		r.train.forget() // what was compiled whole, see fit
 		var err error
 		if why, err = r.train.divide(r.net, batchSizes(r.loader.Batch(), len(r.data.Split(datasets.Train)))...); err != nil {
 			return err

@@ -58,6 +58,12 @@ func (c TrainConfig) movedTo(now TrainConfig) TrainConfig {
 	if now.CachePrefix != "" {
 		c.CachePrefix = now.CachePrefix
 	}
+	if now.MaxMemory != "" {
+		c.MaxMemory = now.MaxMemory
+	}
+	if now.MicroBatch != 0 {
+		c.MicroBatch = now.MicroBatch
+	}
 	return c
 }
 
@@ -177,7 +183,7 @@ func (r *run) changed(was map[string]string) error {
 }
 
 // movable are settings without influence on the result, or checked otherwise.
-var movable = []string{"model", "data", "threads", "workers", "cache", "cache_prefix", "recompute", "project", "name", "exist_ok"}
+var movable = []string{"model", "data", "threads", "workers", "cache", "cache_prefix", "recompute", "max_memory", "micro_batch", "project", "name", "exist_ok"}
 
 // settings are the settings that decide the result, as YAML.
 func (c *TrainConfig) settings() (string, error) {

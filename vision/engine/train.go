@@ -56,6 +56,7 @@ type run struct {
 	samples pictures
 	skipped int   // unreadable images that were named
 	kept    *kept // of the training images; nil: nothing
+	held    int64 // bytes of this process before the first batch, see fit
 }
 
 // Train fine-tunes a model on a data set and writes a run directory.
@@ -92,6 +93,14 @@ func Train(ctx context.Context, c TrainConfig) (*Result, error) {
 
 func (r *run) close() {
 	r.kept.close(false)
+	r.release()
+	if r.net != nil {
+		r.net.Close()
+	}
+}
+
+// release gives back what steps and scoring need.
+func (r *run) release() {
 	if r.train != nil {
 		r.train.close()
 	}
@@ -101,9 +110,7 @@ func (r *run) close() {
 	if r.session != nil {
 		r.session.close()
 	}
-	if r.net != nil {
-		r.net.Close()
-	}
+	r.train, r.session, r.loader = nil, nil, nil
 }
 
 // open reads model and data and decides what trains.
@@ -192,10 +199,13 @@ func (r *run) prepare() (err error) {
 	}
 	r.train = newRunner(r.session.team, r.session.kernels, made)
 	r.train.recompute = c.Recompute
+	if err := r.fit(lc.Batch); err != nil {
+		return err
+	}
 	if err := r.divide(); err != nil {
 		return err
 	}
-	set, err := r.train.prepare(lc.Batch)
+	set, err := r.train.prepare(r.atOnce(lc.Batch))
 	if err != nil {
 		return err
 	}
@@ -457,7 +467,37 @@ func (r *run) tellSkipped() {
 }
 
 // batch runs forward and backward and adds the gradients.
-func (r *run) batch(b *datasets.Batch) (float64, error) {
+func (r *run) batch(b *datasets.Batch) (loss float64, err error) {
+	n := r.atOnce(b.N)
+	for at := 0; at < b.N; at += n {
+		p := b
+		if n < b.N {
+			p = r.part(b, at, min(n, b.N-at))
+		}
+		l, err := r.pass(p, float64(p.N)/float64(b.N), r.at.Pending == 0 && at == 0)
+		if err != nil {
+			return 0, err
+		}
+		loss += l
+	}
+	r.at.Pending++
+	return loss, nil
+}
+
+// part is n images of a batch, from image at on. Only what [run.splits] allows
+// is taken over.
+func (r *run) part(b *datasets.Batch, at, n int) *datasets.Batch {
+	p := *b
+	p.N, p.X, p.Labels, p.Keys = n, b.X[at*r.inputLen():], b.Labels[at:], b.Keys[at:]
+	if r.data.MultiLabel {
+		p.Targets = b.Targets[at*len(r.data.Classes):]
+	}
+	return &p
+}
+
+// pass runs images forward and backward and adds share of the gradients, or
+// begins with it.
+func (r *run) pass(b *datasets.Batch, share float64, first bool) (float64, error) {
 	set, err := r.train.prepare(b.N)
 	if err != nil {
 		return 0, err
@@ -490,18 +530,17 @@ func (r *run) batch(b *datasets.Batch) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	first := r.at.Pending == 0
-	r.at.Pending++
+	w := float32(share)
 	for i, q := range r.params {
-		if first {
-			copy(q.Grad, set.grads[i])
-			continue
-		}
 		for j, g := range set.grads[i] {
-			q.Grad[j] += g
+			if first {
+				q.Grad[j] = w * g
+			} else {
+				q.Grad[j] += w * g
+			}
 		}
 	}
-	return loss, nil
+	return share * loss, nil
 }
 
 // update makes one optimiser step of the mean of the gradients that wait.
@@ -578,7 +617,10 @@ func (r *run) finish(ctx context.Context, stopped string) (*Result, error) {
 		split = datasets.Train
 		c.logf("no val split: the figures below are those of the training images")
 	}
-	v, err := Validate(ctx, ValConfig{Weights: best, Data: c.Data, Split: split, Batch: c.Batch, Threads: c.Threads, Workers: c.Workers, Model: c.Model, Seed: c.Seed, ValShare: c.ValShare, Bootstrap: 1000})
+	if !c.plain { // what follows opens the saved weights as anybody would; tests look at these
+		r.release()
+	}
+	v, err := Validate(ctx, ValConfig{Weights: best, Data: c.Data, Split: split, Batch: r.atOnce(c.Batch), Threads: c.Threads, Workers: c.Workers, Model: c.Model, Seed: c.Seed, ValShare: c.ValShare, Bootstrap: 1000})
 	if ctx.Err() != nil {
 		c.logf("interrupted before the report. Write it with: vislora train --resume %s", r.dir)
 		res.Interrupted = true
