@@ -8,21 +8,18 @@
 #include "thread.h"
 
 enum {
-	ROWS = 192,     // of a block: a multiple of every tile's rows
-	SEGMENTS = 32,  // of one pass over a block
-	ZEROS = 256     // no less than the terms of a segment
+	TILES = 8,     // of a block of rows: so often is a panel read from the near cache
+	ROWS = 96,     // no less than those tiles have
+	TERMS = 512,   // that one pass adds up: sums go out and come back between two
+	SEGMENTS = 32  // of one pass
 };
 
 // Outside of the map there are zeros.
-static const float zeros[ZEROS];
-
-// How many terms one pass adds up: a panel of them takes half of the first-level
-// cache.
-static vl_n most(void) { return vl_kernels->columns > 16 ? 192 : 256; }
+static const float zeros[TERMS];
 
 // k terms in equal blocks, none longer than a pass.
 static vl_n terms(vl_n k) {
-	vl_n blocks = (k + most() - 1) / most();
+	vl_n blocks = (k + TERMS - 1) / TERMS;
 	return blocks ? (k + blocks - 1) / blocks : 0;
 }
 
@@ -31,8 +28,8 @@ static vl_n terms(vl_n k) {
 static vl_n room(vl_n taps, vl_n k) {
 	enum { THIN = 16 };
 	vl_n block = terms(k), units = block ? taps * ((k + block - 1) / block) : 0;
-	if (!units) return most();
-	vl_n fit = most() / block, passes = (units + fit - 1) / fit;
+	if (!units) return TERMS;
+	vl_n fit = TERMS / block, passes = (units + fit - 1) / fit;
 	return (units + passes - 1) / passes * block + THIN;
 }
 
@@ -135,9 +132,9 @@ static void multiply(void *arg, int part, int parts) {
 	table t;
 	float *to[ROWS + 16];
 	const float *first[ROWS + 16];
-	vl_n end = vl_from(p->m, vl_kernels->rows, part + 1, parts);
-	for (vl_n i0 = vl_from(p->m, vl_kernels->rows, part, parts); i0 < end; i0 += ROWS) {
-		vl_n rows = end - i0 < ROWS ? end - i0 : ROWS, all = padded(rows);
+	vl_n most = TILES * vl_kernels->rows, end = vl_from(p->m, vl_kernels->rows, part + 1, parts);
+	for (vl_n i0 = vl_from(p->m, vl_kernels->rows, part, parts); i0 < end; i0 += most) {
+		vl_n rows = end - i0 < most ? end - i0 : most, all = padded(rows);
 		pass s = {p, c->bias, to, rows, room(1, p->k), p->acc};
 		for (vl_n i = 0; i < all; i++) {
 			vl_n row = i0 + (i < rows ? i : rows - 1);
@@ -185,9 +182,9 @@ static void convolve(void *arg, int part, int parts) {
 	for (vl_n py = 0; py < ph; py++)
 		for (vl_n px = 0; px < pw; px++) {
 			vl_n oh = (w->oh - py + ph - 1) / ph, ow = (w->ow - px + pw - 1) / pw, n = taps_of(w, py, px, taps), m = pictures * oh * ow;
-			vl_n end = vl_from(m, vl_kernels->rows, part + 1, parts);
-			for (vl_n i0 = vl_from(m, vl_kernels->rows, part, parts); i0 < end; i0 += ROWS) {
-				vl_n rows = end - i0 < ROWS ? end - i0 : ROWS, all = padded(rows);
+			vl_n most = TILES * vl_kernels->rows, end = vl_from(m, vl_kernels->rows, part + 1, parts);
+			for (vl_n i0 = vl_from(m, vl_kernels->rows, part, parts); i0 < end; i0 += most) {
+				vl_n rows = end - i0 < most ? end - i0 : most, all = padded(rows);
 				pass s = {p, c->bias, to, rows, room(n, p->k), p->acc};
 				vl_n picture = i0 / (oh * ow), oy = i0 / ow % oh, ox = i0 % ow;
 				for (vl_n i = 0; i < rows; i++) {
