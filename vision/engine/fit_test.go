@@ -74,6 +74,9 @@ func TestEstimate(t *testing.T) {
 	if resident() == 0 || field("/proc/self/status", "VmRSS:") == 0 {
 		t.Skip("this system does not tell how much memory a process holds")
 	}
+	if slowBuild() {
+		t.Skip("memory is measured in the native build and by make test-all")
+	}
 	for _, again := range []bool{false, true} {
 		r := start(t, large(t, func(c *TrainConfig) { c.Recompute = again }))
 		r.train.close()

@@ -292,7 +292,11 @@ func exported(t testing.TB, l *Loaded, c ExportConfig) *Exported {
 // are those of shorter tests.
 func learning(t testing.TB) {
 	t.Helper()
-	if testing.Short() && !onednn.Available() {
+	if slowBuild() {
 		t.Skip("a minute on portable kernels: without -short")
 	}
 }
+
+// slowBuild reports whether a short run is one with portable kernels, which
+// leaves out what would only repeat the native build's long tests.
+func slowBuild() bool { return testing.Short() && !onednn.Available() }
