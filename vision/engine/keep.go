@@ -2,10 +2,7 @@ package engine
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"github.com/vislora/vislora/datasets"
 	"github.com/vislora/vislora/vision"
@@ -160,7 +157,7 @@ const (
 
 // keepWhere decides where so many bytes are kept, or says why nowhere.
 func (c *TrainConfig) keepWhere(total int64, dir string) (where, why string) {
-	memory, disk := freeMemory(), freeDisk(dir)
+	memory, disk := available(), freeDisk(dir)
 	if c.CachePrefix == CacheRAM {
 		if memory > 0 && total > memory {
 			return "", fmt.Sprintf("it would take %s of memory, %s are free: use --cache-prefix disk", mebibytes(total), mebibytes(memory))
@@ -181,28 +178,3 @@ func (c *TrainConfig) keepWhere(total int64, dir string) (where, why string) {
 }
 
 func mebibytes(n int64) string { return fmt.Sprintf("%d MiB", (n+1<<20-1)>>20) }
-
-// freeMemory is what can be taken without swapping, 0 where the system does not
-// tell.
-func freeMemory() int64 {
-	free := int64(0)
-	b, _ := os.ReadFile("/proc/meminfo")
-	for _, line := range strings.Split(string(b), "\n") {
-		var kb int64
-		if _, err := fmt.Sscanf(line, "MemAvailable: %d kB", &kb); err == nil {
-			free = kb << 10
-		}
-	}
-	number := func(name string) int64 {
-		b, err := os.ReadFile("/sys/fs/cgroup/" + name)
-		if err != nil {
-			return 0
-		}
-		n, _ := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64) // "max" is 0
-		return n
-	}
-	if most := number("memory.max"); most > 0 { // of a container
-		free = min(free, max(most-number("memory.current"), 1))
-	}
-	return free
-}

@@ -35,7 +35,7 @@ func sizeOf(n int64) string {
 	if n >= 1<<30 {
 		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
 	}
-	return fmt.Sprintf("%d MiB", (n+1<<20-1)>>20)
+	return mebibytes(n)
 }
 
 // resident is the memory that this process holds; where the system does not

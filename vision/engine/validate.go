@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -284,16 +283,4 @@ func (m *Metrics) MarshalJSON() ([]byte, error) {
 
 // peakRSS is the most memory this process has held, in MiB; 0 where the system
 // does not tell.
-func peakRSS() int {
-	b, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	for _, line := range strings.Split(string(b), "\n") {
-		var kb int
-		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kb); err == nil {
-			return kb >> 10
-		}
-	}
-	return 0
-}
+func peakRSS() int { return int(field("/proc/self/status", "VmHWM:") >> 20) }

@@ -32,28 +32,33 @@ typedef struct {
 	float *p, *scores, *o, *ds, *dq, *dk, *dv;
 } heads;
 
+// own_scratch is room for a packed factor, and, where several threads share the
+// heads, for the scores of the one in flight.
+static float *own_scratch(const vl_attn *a, int parts, float **scores) {
+	size_t bytes = vl_aligned(panel_bytes(a));
+	char *at = vl_scratch(bytes + (parts > 1 ? sizeof(float) * a->tq * a->tk : 0));
+	if (parts > 1) *scores = (float *)(at + bytes);
+	return (float *)at;
+}
+
 static void attention_f32(void *arg, int part, int parts) {
 	const heads *c = arg;
 	const vl_attn *a = c->a;
-	size_t bytes = vl_aligned(panel_bytes(a));
-	char *scratch = vl_scratch(bytes + (parts > 1 ? sizeof(float) * a->tq * a->tk : 0));
-	float *panel = (float *)scratch, *scores = parts > 1 ? (float *)(scratch + bytes) : c->scores;
+	float *scores = c->scores, *panel = own_scratch(a, parts, &scores);
 	vl_n all = a->n * a->heads;
 	for (vl_n i = vl_from(all, 1, part, parts); i < vl_from(all, 1, part + 1, parts); i++) {
-		vl_n n = i / a->heads, h = i % a->heads, pitch = c->p || parts == 1 ? a->ppitch : a->tk;
+		vl_n n = i / a->heads, h = i % a->heads;
 		float *p = c->p ? c->p + i * a->pstep : scores;
-		times(a->tq, a->tk, a->d, c->q + n * a->qb + h * a->qh, a->qt, 1, a->scale, c->k + n * a->kb + h * a->kh, 1, a->kt, panel, p, pitch);
-		vl_kernels->softmax(a->tq, a->tk, p, pitch, c->mask ? c->mask + n * a->mb + h * a->mh : NULL, a->mpitch, p, pitch, 0, 1);
-		times(a->tq, a->dv, a->tk, p, pitch, 1, 1, c->v + n * a->vb + h * a->vh, a->vt, 1, panel, c->o + n * a->ob + h * a->oh, a->ot);
+		times(a->tq, a->tk, a->d, c->q + n * a->qb + h * a->qh, a->qt, 1, a->scale, c->k + n * a->kb + h * a->kh, 1, a->kt, panel, p, a->ppitch);
+		vl_kernels->softmax(a->tq, a->tk, p, a->ppitch, c->mask ? c->mask + n * a->mb + h * a->mh : NULL, a->mpitch, p, a->ppitch, 0, 1);
+		times(a->tq, a->dv, a->tk, p, a->ppitch, 1, 1, c->v + n * a->vb + h * a->vh, a->vt, 1, panel, c->o + n * a->ob + h * a->oh, a->ot);
 	}
 }
 
 static void backward_f32(void *arg, int part, int parts) {
 	const heads *c = arg;
 	const vl_attn *a = c->a;
-	size_t bytes = vl_aligned(panel_bytes(a));
-	char *scratch = vl_scratch(bytes + (parts > 1 ? sizeof(float) * a->tq * a->tk : 0));
-	float *panel = (float *)scratch, *ds = parts > 1 ? (float *)(scratch + bytes) : c->ds;
+	float *ds = c->ds, *panel = own_scratch(a, parts, &ds);
 	vl_n all = a->n * a->heads;
 	for (vl_n i = vl_from(all, 1, part, parts); i < vl_from(all, 1, part + 1, parts); i++) {
 		vl_n n = i / a->heads, h = i % a->heads;

@@ -57,14 +57,6 @@ typedef struct {
 	vl_n tap, y, x;
 } tap;
 
-// The output pixels of one phase: with a stride the gradient's windows over a
-// pixel depend on where the pixel stands between two strides.
-typedef struct {
-	vl_n y, x;           // its first pixel
-	vl_n sy, sx, oh, ow; // the distance and number of its pixels
-	vl_n taps;
-} phase;
-
 // gather finds what a block of rows reads at one tap.
 static void gather(const vl_window *w, const origin *at, vl_n rows, const tap *t, const float *a, vl_n lda, const float **out) {
 	for (vl_n i = 0; i < rows; i++) {
@@ -178,6 +170,8 @@ static void convolve(void *arg, int part, int parts) {
 	origin at[ROWS];
 	tap taps[64];
 	vl_n width = panels(p->n) * vl_kernels->columns, pictures = p->m / (w->oh * w->ow);
+	// With a stride the taps that reach a pixel of a gradient depend on where the
+	// pixel stands between two strides: one phase after the other.
 	vl_n ph = w->backward ? w->sh : 1, pw = w->backward ? w->sw : 1;
 	for (vl_n py = 0; py < ph; py++)
 		for (vl_n px = 0; px < pw; px++) {
