@@ -1,0 +1,238 @@
+//go:build onednn
+
+#include "cells.h"
+#include "rows.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#pragma GCC optimize("O3")
+#pragma GCC target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,prefer-vector-width=512")
+
+#define INLINE static inline __attribute__((always_inline))
+
+static int kind; // of products: 0 none, 1 vectors, 2 tiles
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void find(void) {
+	enum { REQUEST = 0x1023, TILES = 18 }; // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+	unsigned a, b, c, d;
+	__builtin_cpu_init();
+	if (!__builtin_cpu_supports("avx512bf16") || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl")) return;
+	// The vector instruction makes twice the products of float32 on AMD's cores and
+	// half on Intel's.
+	kind = __builtin_cpu_is("amd");
+	__asm__("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "0"(7), "2"(0));
+	if ((d >> 22 & 1) && (d >> 24 & 1) && !syscall(SYS_arch_prctl, REQUEST, TILES)) kind = 2;
+}
+
+int vl_has_cells(void) {
+	pthread_once(&once, find);
+	return kind > 0;
+}
+
+void vl_cells_begin(void) {
+	if (kind < 2) return;
+	// Eight tiles of 16 rows of 64 bytes.
+	static const struct {
+		uint8_t palette, start, reserved[14];
+		uint16_t bytes[16];
+		uint8_t rows[16];
+	} config = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
+	_tile_loadconfig(&config);
+}
+
+void vl_cells_end(void) {
+	if (kind == 2) _tile_release();
+}
+
+INLINE void tiles(const int mb, const int nb, const uint16_t *a, const vl_cell_run *run, vl_n n, vl_n j, float *c) {
+	_tile_zero(0);
+	if (nb > 1) _tile_zero(1);
+	if (mb > 1) _tile_zero(2);
+	if (mb > 1 && nb > 1) _tile_zero(3);
+	for (; n > 0; n--, run++) {
+		const uint16_t *b = run->b + j * run->panel;
+		for (const uint16_t *end = b + run->steps * CELL_SIZE; b < end; a += CELL_SIZE, b += CELL_SIZE) {
+			_tile_loadd(4, a, 64);
+			_tile_loadd(6, b, 64);
+			_tile_dpbf16ps(0, 4, 6);
+			if (nb > 1) {
+				_tile_loadd(7, b + CELL_SIZE / 2, 64);
+				_tile_dpbf16ps(1, 4, 7);
+			}
+			if (mb > 1) {
+				_tile_loadd(5, a + CELL_SIZE / 2, 64);
+				_tile_dpbf16ps(2, 5, 6);
+				if (nb > 1) _tile_dpbf16ps(3, 5, 7);
+			}
+		}
+	}
+	_tile_stored(0, c, 4 * CELL);
+	if (nb > 1) _tile_stored(1, c + 16, 4 * CELL);
+	if (mb > 1) _tile_stored(2, c + 16 * CELL, 4 * CELL);
+	if (mb > 1 && nb > 1) _tile_stored(3, c + 16 * CELL + 16, 4 * CELL);
+}
+
+// The same in vectors: mb rows from a on, mb and nb constants.
+INLINE void vectors(const int mb, const int nb, const uint16_t *a, const vl_cell_run *run, vl_n n, vl_n j, float *c) {
+	__m512 s[12][2];
+#pragma GCC unroll 12
+	for (int r = 0; r < mb; r++) s[r][0] = s[r][1] = _mm512_setzero_ps();
+	for (; n > 0; n--, run++) {
+		const uint16_t *b = run->b + j * run->panel;
+		for (const uint16_t *end = b + run->steps * CELL_SIZE; b < end; a += CELL_SIZE, b += CELL_SIZE)
+			for (int p = 0; p < CELL; p += 2) {
+				__m512bh b0 = (__m512bh)_mm512_loadu_si512(b + p * 16), b1 = nb > 1 ? (__m512bh)_mm512_loadu_si512(b + CELL_SIZE / 2 + p * 16) : b0;
+#pragma GCC unroll 12
+				for (int r = 0; r < mb; r++) {
+					int32_t pair;
+					memcpy(&pair, a + r * CELL + p, 4);
+					__m512bh f = (__m512bh)_mm512_set1_epi32(pair);
+					s[r][0] = _mm512_dpbf16_ps(s[r][0], f, b0);
+					if (nb > 1) s[r][1] = _mm512_dpbf16_ps(s[r][1], f, b1);
+				}
+			}
+	}
+#pragma GCC unroll 12
+	for (int r = 0; r < mb; r++) {
+		_mm512_storeu_ps(c + r * CELL, s[r][0]);
+		if (nb > 1) _mm512_storeu_ps(c + r * CELL + 16, s[r][1]);
+	}
+}
+
+void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c) {
+	if (kind < 2) {
+		vl_n i = 0;
+		for (; i + 12 <= 16 * mb; i += 12) {
+			if (nb > 1) vectors(12, 2, a + i * CELL, runs, n, j, c + i * CELL);
+			else vectors(12, 1, a + i * CELL, runs, n, j, c + i * CELL);
+		}
+		for (; i < 16 * mb; i += 4) {
+			if (nb > 1) vectors(4, 2, a + i * CELL, runs, n, j, c + i * CELL);
+			else vectors(4, 1, a + i * CELL, runs, n, j, c + i * CELL);
+		}
+		return;
+	}
+	if (mb > 1) {
+		if (nb > 1) tiles(2, 2, a, runs, n, j, c);
+		else tiles(2, 1, a, runs, n, j, c);
+	} else if (nb > 1) tiles(1, 2, a, runs, n, j, c);
+	else tiles(1, 1, a, runs, n, j, c);
+}
+
+// n ≤ 32 numbers from element i of a row on, as bf16.
+INLINE __m512i take(const void *x, const int x16, vl_n i, vl_n n, __m512 scale, const int scaled) {
+	__mmask32 m = n >= 32 ? ~0u : n <= 0 ? 0 : (1u << n) - 1;
+	__m512 lo, hi;
+	if (x16) {
+		__m512i v = _mm512_maskz_loadu_epi16(m, (const uint16_t *)x + i);
+		if (!scaled) return v;
+		lo = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(v)), 16));
+		hi = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(v, 1)), 16));
+	} else {
+		lo = _mm512_maskz_loadu_ps((__mmask16)m, (const float *)x + i);
+		hi = _mm512_maskz_loadu_ps((__mmask16)(m >> 16), (const float *)x + i + 16);
+	}
+	if (scaled) lo = _mm512_mul_ps(lo, scale), hi = _mm512_mul_ps(hi, scale);
+	return (__m512i)_mm512_cvtne2ps_pbh(hi, lo);
+}
+
+// 16 × 16 numbers of 32 bits, turned.
+INLINE void turn(__m512i *r) {
+	__m512i s[16];
+#pragma GCC unroll 16
+	for (int i = 0; i < 16; i += 2) s[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]), s[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+#pragma GCC unroll 4
+	for (int i = 0; i < 16; i += 4) {
+		r[i] = _mm512_unpacklo_epi64(s[i], s[i + 2]), r[i + 1] = _mm512_unpackhi_epi64(s[i], s[i + 2]);
+		r[i + 2] = _mm512_unpacklo_epi64(s[i + 1], s[i + 3]), r[i + 3] = _mm512_unpackhi_epi64(s[i + 1], s[i + 3]);
+	}
+#pragma GCC unroll 4
+	for (int i = 0; i < 4; i++) {
+		s[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88), s[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
+		s[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88), s[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
+	}
+#pragma GCC unroll 4
+	for (int i = 0; i < 4; i++) {
+		r[i] = _mm512_shuffle_i32x4(s[i], s[i + 8], 0x88), r[i + 8] = _mm512_shuffle_i32x4(s[i], s[i + 8], 0xdd);
+		r[i + 4] = _mm512_shuffle_i32x4(s[i + 4], s[i + 12], 0x88), r[i + 12] = _mm512_shuffle_i32x4(s[i + 4], s[i + 12], 0xdd);
+	}
+}
+
+static void turn_tile(uint16_t *t) {
+	__m512i r[16];
+#pragma GCC unroll 16
+	for (int i = 0; i < 16; i++) r[i] = _mm512_loadu_si512(t + i * CELL);
+	turn(r);
+#pragma GCC unroll 16
+	for (int i = 0; i < 16; i++) _mm512_storeu_si512(t + i * CELL, r[i]);
+}
+
+INLINE void rows(const void *const *row, const int x16, vl_n k, __m512 s, const int scaled, uint16_t *out) {
+	for (vl_n i = 0; i < CELL; i++) {
+		const void *x = row[i];
+		uint16_t *to = out + i * CELL;
+		for (vl_n t = 0; t < k; t += CELL, to += CELL_SIZE)
+			_mm512_storeu_si512(to, x ? take(x, x16, t, k - t, s, scaled) : _mm512_setzero_si512());
+	}
+}
+
+// Pairs of rows of x are rows of a tile.
+INLINE void pairs(const void *x, const int x16, vl_n xp, vl_n n, vl_n k, __m512 s, const int scaled, uint16_t *out) {
+	const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+	const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+	vl_n size = x16 ? 2 : 4;
+	for (vl_n t = 0; t < vl_cells(k) * CELL; t += 2) {
+		uint16_t *to = out + t / CELL * CELL_SIZE + t % CELL * 16;
+		const char *at = (const char *)x + t * xp * size;
+		__m512i even = t < k ? take(at, x16, 0, n, s, scaled) : _mm512_setzero_si512();
+		__m512i odd = t + 1 < k ? take(at + xp * size, x16, 0, n, s, scaled) : _mm512_setzero_si512();
+		_mm512_storeu_si512(to, _mm512_permutex2var_epi16(even, low, odd));
+		_mm512_storeu_si512(to + CELL_SIZE / 2, _mm512_permutex2var_epi16(even, high, odd));
+	}
+}
+
+#define EACH(F, ...) \
+	do { \
+		__m512 s = _mm512_set1_ps(scale); \
+		if (scale == 1) { \
+			if (x16) F(__VA_ARGS__, 1, k, s, 0, out); \
+			else F(__VA_ARGS__, 0, k, s, 0, out); \
+		} else if (x16) F(__VA_ARGS__, 1, k, s, 1, out); \
+		else F(__VA_ARGS__, 0, k, s, 1, out); \
+	} while (0)
+
+void vl_cells_a(const void *const *row, int x16, vl_n k, float scale, uint16_t *out) { EACH(rows, row); }
+
+void vl_cells_b(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out) {
+#define PAIRS(x, x16, k, s, scaled, out) pairs(x, x16, xp, n, k, s, scaled, out)
+	EACH(PAIRS, x);
+#undef PAIRS
+}
+
+void vl_cells_b_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out) {
+	const void *row[CELL];
+	for (vl_n i = 0; i < CELL; i++) row[i] = i < n ? (const char *)x + i * xp * (x16 ? 2 : 4) : NULL;
+	vl_cells_a(row, x16, k, scale, out);
+	for (vl_n t = 0; t < 2 * vl_cells(k); t++) turn_tile(out + t * CELL_SIZE / 2);
+}
+
+void vl_cells_a_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out) {
+	vl_cells_b(x, x16, xp, n, k, scale, out);
+	for (vl_n t = 0; t < 2 * vl_cells(k); t++) turn_tile(out + t * CELL_SIZE / 2);
+}
+
+#else
+int vl_has_cells(void) { return 0; }
+void vl_cells_begin(void) {}
+void vl_cells_end(void) {}
+void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c) {}
+void vl_cells_a(const void *const *row, int x16, vl_n k, float scale, uint16_t *out) {}
+void vl_cells_a_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out) {}
+void vl_cells_b(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out) {}
+void vl_cells_b_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out) {}
+#endif

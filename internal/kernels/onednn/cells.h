@@ -1,0 +1,47 @@
+// Products of bfloat16 in cells: squares of 32 × 32 numbers, which AMX's tiles
+// take as they lie, and the vector instruction of AVX-512 too. cells.c packs and
+// multiplies them.
+#ifndef VL_CELLS_H
+#define VL_CELLS_H
+#include "product.h"
+
+// A cell is dense. One of a first factor holds 32 rows of 32 terms. One of a
+// second factor holds 32 terms of 32 columns, in two tiles of 16 columns, each 16
+// rows of pairs: terms 2p and 2p+1 of a column lie side by side.
+enum { CELL = 32, CELL_SIZE = CELL * CELL };
+
+// Whether this processor multiplies cells, and the system lets it.
+int vl_has_cells(void);
+
+// Between the two the calling thread may multiply.
+void vl_cells_begin(void);
+void vl_cells_end(void);
+
+// Steps of a second factor, one cell after the other; panel: from its 32 columns
+// to the next 32.
+typedef struct {
+	const uint16_t *b;
+	vl_n steps, panel;
+} vl_cell_run;
+
+// c (32, 32) = Σ a·b over the steps of all runs, at panel j; a's cells follow each
+// other. Only rows and columns up to mb·16 and nb·16 are made, mb and nb 1 or 2.
+// Sums are float32.
+void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c);
+
+// How many cells k numbers take in a row.
+static inline vl_n vl_cells(vl_n k) { return (k + CELL - 1) / CELL; }
+
+// The packing of 32 rows of a first factor, or 32 columns of a second one, of k
+// terms, rounded to bf16 after they are scaled. x is bf16 where x16, else float32,
+// its rows xp apart. What is missing is zero.
+//
+//	a         row i of x is row i; NULL is a row of zeros
+//	a_turned  column i of x is row i, i < n
+//	b         column i of x is column i, i < n
+//	b_turned  row i of x is column i, i < n
+void vl_cells_a(const void *const *row, int x16, vl_n k, float scale, uint16_t *out);
+void vl_cells_a_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out);
+void vl_cells_b(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out);
+void vl_cells_b_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out);
+#endif
