@@ -18,28 +18,20 @@ func (g *Graph) LoRA(x, w, b, a, up *Node, transW bool) *Node {
 	s := u.spec("linear.lora", x, w, b, withLast(x, n), 2*float64(u.m)*float64(n)*float64(k))
 	s.Rows = rowOf(s.Out, s.In, []int{0}, func(in []*Node) *Node { return g.LoRA(in[0], w, b, a, up, transW) })
 	s.Bind = func(e *Env) (kernels.Run, error) {
-		h := u.hidden(e)
-		down, err := e.K.MatMul(kernels.MatMul{A: e.In[0], B: e.In[2], TransB: true, Y: h, M: u.m, N: u.r, K: k})
-		if err != nil {
-			return nil, err
-		}
-		p := kernels.MatMul{A: e.In[0], B: e.In[1], TransB: transW, Y: e.Out, M: u.m, N: n, K: k, Thin: &kernels.Thin{H: h, C: e.In[3], Trans: true}}
+		p := kernels.MatMul{A: e.In[0], B: e.In[1], TransB: transW, Y: e.Out, M: u.m, N: n, K: k,
+			Thin: &kernels.Thin{H: u.hidden(e), C: e.In[3], Trans: true, Down: e.In[2], DownTrans: true}}
 		if b != nil {
 			p.Bias = e.In[4]
 		}
-		base, err := e.K.MatMul(p)
-		return func() { down(); base() }, err
+		return e.K.MatMul(p)
 	}
 	s.Grad = func(in []*Node, out, dy *Node) []*Node {
-		return u.grads(in, out, dy, func(dh *Node) *Node {
-			return g.Apply(Spec{
-				Name: "linear.lora.dx", In: []*Node{dy, w, dh, a}, Out: x.Shape(), Accumulates: true, Narrow: Narrow{In: []int{0}, Out: true},
-				Flops: 2 * float64(u.m) * float64(k) * float64(n+u.r),
-				Bind: func(e *Env) (kernels.Run, error) {
-					return e.K.MatMul(kernels.MatMul{A: e.In[0], B: e.In[1], TransB: !transW, Y: e.Out, M: u.m, N: k, K: n, Accumulate: e.Accumulate,
-						Thin: &kernels.Thin{H: e.In[2], C: e.In[3]}})
-				},
-			})
+		return u.grads(in, out, dy, Spec{
+			Name: "linear.lora.dx", Out: x.Shape(), Flops: 2 * float64(u.m) * float64(k) * float64(n+u.r),
+			Bind: func(e *Env) (kernels.Run, error) {
+				p := kernels.MatMul{A: e.In[0], B: e.In[1], TransB: !transW, Y: e.Out, M: u.m, N: k, K: n, Accumulate: e.Accumulate, Thin: u.back(e)}
+				return e.K.MatMul(p)
+			},
 		}, func(dh *Node) *Node { return g.linearDW(x, a, dh, true) })
 	}
 	return g.Apply(s)
@@ -59,30 +51,22 @@ func (g *Graph) ConvLoRA(x, w, b, a, up *Node, attr ConvAttr) *Node {
 	s := u.spec(convName(w, attr)+".lora", x, w, b, out, flops)
 	thin := append(append([]int{}, out[:3]...), u.r)
 	s.Bind = func(e *Env) (kernels.Run, error) {
-		h := u.hidden(e).Reshape(thin...)
-		down, err := e.K.Conv(attr.kernel(e.In[0], e.In[2], h))
-		if err != nil {
-			return nil, err
-		}
 		c := attr.kernel(e.In[0], e.In[1], e.Out)
-		c.Thin = &kernels.Thin{H: h, C: e.In[3]}
+		c.Thin = &kernels.Thin{H: u.hidden(e).Reshape(thin...), C: e.In[3], Down: e.In[2]}
 		if b != nil {
 			c.Bias = e.In[4]
 		}
-		base, err := e.K.Conv(c)
-		return func() { down(); base() }, err
+		return e.K.Conv(c)
 	}
 	s.Grad = func(in []*Node, out, dy *Node) []*Node {
-		return u.grads(in, out, dy, func(dh *Node) *Node {
-			return g.Apply(Spec{
-				Name: convName(w, attr) + ".lora.dx", In: []*Node{dy, w, dh, a}, Out: x.Shape(), Accumulates: true, Narrow: Narrow{In: []int{0}, Out: true},
-				Flops: flops + 2*float64(u.m)*float64(size(a.Shape())),
-				Bind: func(e *Env) (kernels.Run, error) {
-					c := attr.kernel(e.Out, e.In[1], e.In[0])
-					c.Accumulate, c.Thin = e.Accumulate, &kernels.Thin{H: e.In[2], C: e.In[3]}
-					return e.K.ConvBackwardData(c)
-				},
-			})
+		return u.grads(in, out, dy, Spec{
+			Name: convName(w, attr) + ".lora.dx", Out: x.Shape(), Flops: flops + 2*float64(u.m)*float64(size(a.Shape())),
+			Bind: func(e *Env) (kernels.Run, error) {
+				c := attr.kernel(e.Out, e.In[1], e.In[0])
+				c.Accumulate, c.Thin = e.Accumulate, u.back(e)
+				c.Thin.H = c.Thin.H.Reshape(thin...)
+				return e.K.ConvBackwardData(c)
+			},
 		}, func(dh *Node) *Node { return g.convDW(x, a, dh, attr) })
 	}
 	return g.Apply(s)
@@ -129,24 +113,35 @@ func (u *update) hidden(e *Env) kernels.Buf {
 	return e.Scratch[0].Reshape(u.m, u.r)
 }
 
-// grads are those of x, A, B and b. dx and da make the first two from the gradient
-// of h, which is made first.
-func (u *update) grads(in []*Node, out, dy *Node, dx, da func(dh *Node) *Node) []*Node {
+// back is the thin pair of the gradient of x, over the inputs that grads gives it:
+// the gradient of h is made on the way.
+func (u *update) back(e *Env) *kernels.Thin {
+	return &kernels.Thin{H: u.hidden(e), C: e.In[3], Down: e.In[2]}
+}
+
+// grads are those of x, A, B and b. dx is what differs between the layers in the
+// gradient of x, which makes that of h on the way; da makes the gradient of A of it.
+func (u *update) grads(in []*Node, out, dy *Node, dx Spec, da func(dh *Node) *Node) []*Node {
 	g := u.g
 	gs := make([]*Node, len(in))
-	if g.Needs(in[0]) || g.Needs(u.a) {
-		dh := g.Apply(Spec{
-			Name: "lora.dh", In: []*Node{dy, u.up}, Out: withLast(out, u.r), Flops: 2 * float64(u.m) * float64(u.n*u.r), Narrow: Narrow{In: []int{0}},
+	dh := withLast(out, u.r)
+	flops := 2 * float64(u.m) * float64(u.n*u.r)
+	switch {
+	case g.Needs(in[0]):
+		dx.In, dx.Accumulates, dx.Narrow = []*Node{dy, in[1], u.up, u.a}, true, Narrow{In: []int{0}, Out: true}
+		dx.Slots, dx.Scratch = []Slot{{Shape: dh}}, []int{u.m * u.r}
+		dx.Flops += flops
+		gs[0] = g.Apply(dx)
+		if g.Needs(u.a) {
+			gs[2] = da(g.Selector(gs[0], 0, dh...))
+		}
+	case g.Needs(u.a):
+		gs[2] = da(g.Apply(Spec{
+			Name: "lora.dh", In: []*Node{dy, u.up}, Out: dh, Flops: flops, Narrow: Narrow{In: []int{0}},
 			Bind: func(e *Env) (kernels.Run, error) {
 				return e.K.MatMul(kernels.MatMul{A: e.In[0], B: e.In[1], Y: e.Out, M: u.m, N: u.r, K: u.n})
 			},
-		})
-		if g.Needs(in[0]) {
-			gs[0] = dx(dh)
-		}
-		if g.Needs(u.a) {
-			gs[2] = da(dh)
-		}
+		}))
 	}
 	if g.Needs(u.up) {
 		gs[3] = g.Apply(Spec{

@@ -58,9 +58,17 @@ func run(t *testing.T, f kernels.Run, err error) {
 	f()
 }
 
-// Products of whole numbers are exact.
+// Products of whole numbers are exact, by tiles and by vectors.
 func TestBF16Exact(t *testing.T) {
 	k := narrow(t)
+	testExact(t, k)
+	k.withoutTiles(true)
+	defer k.withoutTiles(false)
+	testExact(t, k)
+	testThin(t, k)
+}
+
+func testExact(t *testing.T, k *Kernels) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for opt := range 32 {
 		trans, frozen, acc, bias, extra := opt&1 != 0, opt&2 != 0, opt&4 != 0, opt&8 != 0, (opt>>4)*3
@@ -109,6 +117,92 @@ func TestBF16Exact(t *testing.T) {
 			}
 			sameValues(t, fmt.Sprintf("Conv %+v acc=%v", c, acc), ys[0], ys[1])
 			sameValues(t, fmt.Sprintf("ConvBackwardData %+v acc=%v", c, acc), xs[0], xs[1])
+		}
+	}
+}
+
+// few is a buffer of zeros with here and there a one, so that sums over it stay
+// small.
+func few(r *rand.Rand, shape ...int) *buffer.Buffer {
+	b := buffer.New(buffer.F32, shape...)
+	for i := range b.F32() {
+		if r.IntN(16) == 0 {
+			b.F32()[i] = 1
+		}
+	}
+	return b
+}
+
+// A layer and its adapter in one product, whatever the rank: h is given, or made
+// on the way.
+func TestBF16Thin(t *testing.T) { testThin(t, narrow(t)) }
+
+func testThin(t *testing.T, k *Kernels) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for _, rank := range []int{1, 3, 8, 10, 12, 16, 20, 40} {
+		for opt := range 8 {
+			down, trans, acc := opt&1 != 0, opt&2 != 0, opt&4 != 0
+			name := fmt.Sprintf("rank %d down=%v trans=%v acc=%v", rank, down, trans, acc)
+			const m, n, kk = 75, 69, 54
+			turned := func(yes bool, rows, cols int) *buffer.Buffer {
+				if yes {
+					rows, cols = cols, rows
+				}
+				return few(r, rows, cols)
+			}
+			start, h := whole(r, 3, m, n), whole(r, 0, m, rank)
+			w := whole(r, 0, n, kk)
+			w.Frozen = true
+			p := kernels.MatMul{A: whole(r, 0, m, kk), B: w, TransB: true, Bias: whole(r, 0, n), M: m, N: n, K: kk, Accumulate: acc,
+				Thin: &kernels.Thin{C: turned(trans, rank, n), Trans: trans}}
+			if down {
+				p.Thin.Down, p.Thin.DownTrans = turned(!trans, kk, rank), !trans
+			}
+			var ys, hs [2]*buffer.Buffer
+			for i, set := range []kernels.Kernels{k, kernels.Go{}} {
+				thin := *p.Thin
+				thin.H = clone(h)
+				p.Y, p.Thin = clone(start), &thin
+				f, err := set.MatMul(p)
+				run(t, f, err)
+				ys[i], hs[i] = p.Y, thin.H
+			}
+			sameValues(t, "MatMul "+name, ys[0], ys[1])
+			sameValues(t, "h of MatMul "+name, hs[0], hs[1])
+		}
+		for _, c := range []struct{ cin, cout, kernel, stride int }{{32, 40, 3, 1}, {64, 32, 3, 2}, {24, 40, 3, 2}, {3, 24, 4, 4}, {64, 33, 1, 1}, {64, 64, 1, 2}} {
+			for opt := range 4 {
+				down, acc := opt&1 != 0, opt&2 != 0
+				name := fmt.Sprintf("rank %d of %+v down=%v acc=%v", rank, c, down, acc)
+				pad := c.kernel / 2
+				out := (15+2*pad-c.kernel)/c.stride + 1
+				p := kernels.Conv{W: whole(r, 0, c.cout, c.cin, c.kernel, c.kernel), Stride: [2]int{c.stride, c.stride}, Pads: [4]int{pad, pad, pad, pad},
+					Dilation: [2]int{1, 1}, Groups: 1, Accumulate: acc}
+				p.W.Frozen = true
+				x, y, h := whole(r, 0, 2, 15, 15, c.cin), whole(r, 0, 2, out, out, c.cout), whole(r, 0, 2, out, out, rank)
+				a, b := few(r, rank, c.cin, c.kernel, c.kernel), few(r, c.cout, rank)
+				var ys, xs, hs, gs [2]*buffer.Buffer
+				for i, set := range []kernels.Kernels{k, kernels.Go{}} {
+					p.X, p.Y, p.Thin = x, clone(y), &kernels.Thin{H: clone(h), C: b}
+					if down {
+						p.Thin.Down = a
+					}
+					f, err := set.Conv(p)
+					run(t, f, err)
+					ys[i], hs[i] = p.Y, p.Thin.H
+					p.X, p.Y, p.Thin = clone(x), y, &kernels.Thin{H: clone(h), C: a}
+					if down {
+						p.Thin.Down = b
+					}
+					f, err = set.ConvBackwardData(p)
+					run(t, f, err)
+					xs[i], gs[i] = p.X, p.Thin.H
+				}
+				sameValues(t, "Conv "+name, ys[0], ys[1])
+				sameValues(t, "h of Conv "+name, hs[0], hs[1])
+				sameValues(t, "ConvBackwardData "+name, xs[0], xs[1])
+				sameValues(t, "h of ConvBackwardData "+name, gs[0], gs[1])
+			}
 		}
 	}
 }

@@ -34,6 +34,11 @@ int vl_has_cells(void) {
 	return kind > 0;
 }
 
+void vl_cells_without_tiles(int yes) {
+	if (yes) kind = 1;
+	else find();
+}
+
 void vl_cells_begin(void) {
 	if (kind < 2) return;
 	// Eight tiles of 16 rows of 64 bytes.
@@ -49,7 +54,46 @@ void vl_cells_end(void) {
 	if (kind == 2) _tile_release();
 }
 
-INLINE void tiles(const int mb, const int nb, const uint16_t *a, const vl_cell_run *run, vl_n n, vl_n j, float *c) {
+// put writes one row of sums.
+INLINE void put_row(const vl_cell_put *p, const int y16, vl_n row) {
+	__mmask32 m = p->n >= CELL ? ~0u : (1u << p->n) - 1;
+	__mmask16 m0 = (__mmask16)m, m1 = (__mmask16)(m >> 16);
+	const float *s = p->s + row * CELL;
+	__m512 lo = _mm512_loadu_ps(s), hi = _mm512_loadu_ps(s + 16);
+	char *y = (char *)p->y[row] + p->at;
+	if (p->bias) lo = _mm512_add_ps(lo, _mm512_maskz_loadu_ps(m0, p->bias)), hi = _mm512_add_ps(hi, _mm512_maskz_loadu_ps(m1, p->bias + 16));
+	if (y16) {
+		if (p->acc) {
+			__m512i v = _mm512_maskz_loadu_epi16(m, y);
+			lo = _mm512_add_ps(lo, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(v)), 16)));
+			hi = _mm512_add_ps(hi, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(v, 1)), 16)));
+		}
+		_mm512_mask_storeu_epi16(y, m, (__m512i)_mm512_cvtne2ps_pbh(hi, lo));
+		return;
+	}
+	float *to = (float *)y;
+	if (p->acc) lo = _mm512_add_ps(lo, _mm512_maskz_loadu_ps(m0, to)), hi = _mm512_add_ps(hi, _mm512_maskz_loadu_ps(m1, to + 16));
+	_mm512_mask_storeu_ps(to, m0, lo);
+	_mm512_mask_storeu_ps(to + 16, m1, hi);
+}
+
+INLINE void put_rows(const vl_cell_put *p, vl_n from, vl_n to) {
+	if (to > p->rows) to = p->rows;
+	if (p->y16)
+		for (; from < to; from++) put_row(p, 1, from);
+	else
+		for (; from < to; from++) put_row(p, 0, from);
+}
+
+void vl_cells_put(const vl_cell_put *p) { put_rows(p, 0, p->rows); }
+
+INLINE void tiles(const int mb, const int nb, const uint16_t *a, const vl_cell_run *run, vl_n n, vl_n j, float *c, const vl_cell_put *put) {
+	vl_n each = 0, row = 0;
+	if (put) {
+		vl_n all = 0;
+		for (vl_n i = 0; i < n; i++) all += run[i].steps;
+		each = all ? (put->rows + all - 1) / all : put->rows;
+	}
 	_tile_zero(0);
 	if (nb > 1) _tile_zero(1);
 	if (mb > 1) _tile_zero(2);
@@ -69,12 +113,14 @@ INLINE void tiles(const int mb, const int nb, const uint16_t *a, const vl_cell_r
 				_tile_dpbf16ps(2, 5, 6);
 				if (nb > 1) _tile_dpbf16ps(3, 5, 7);
 			}
+			if (put) put_rows(put, row, row + each), row += each;
 		}
 	}
 	_tile_stored(0, c, 4 * CELL);
 	if (nb > 1) _tile_stored(1, c + 16, 4 * CELL);
 	if (mb > 1) _tile_stored(2, c + 16 * CELL, 4 * CELL);
 	if (mb > 1 && nb > 1) _tile_stored(3, c + 16 * CELL + 16, 4 * CELL);
+	if (put) put_rows(put, row, put->rows);
 }
 
 // The same in vectors: mb rows from a on, mb and nb constants.
@@ -104,7 +150,7 @@ INLINE void vectors(const int mb, const int nb, const uint16_t *a, const vl_cell
 	}
 }
 
-void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c) {
+void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put) {
 	if (kind < 2) {
 		vl_n i = 0;
 		for (; i + 12 <= 16 * mb; i += 12) {
@@ -115,13 +161,15 @@ void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *run
 			if (nb > 1) vectors(4, 2, a + i * CELL, runs, n, j, c + i * CELL);
 			else vectors(4, 1, a + i * CELL, runs, n, j, c + i * CELL);
 		}
+		if (put) vl_cells_put(put);
 		return;
 	}
 	if (mb > 1) {
-		if (nb > 1) tiles(2, 2, a, runs, n, j, c);
-		else tiles(2, 1, a, runs, n, j, c);
-	} else if (nb > 1) tiles(1, 2, a, runs, n, j, c);
-	else tiles(1, 1, a, runs, n, j, c);
+		if (nb == 1) tiles(2, 1, a, runs, n, j, c, put);
+		else if (put) tiles(2, 2, a, runs, n, j, c, put);
+		else tiles(2, 2, a, runs, n, j, c, NULL);
+	} else if (nb > 1) tiles(1, 2, a, runs, n, j, c, put);
+	else tiles(1, 1, a, runs, n, j, c, put);
 }
 
 // n ≤ 32 numbers from element i of a row on, as bf16.
@@ -228,9 +276,11 @@ void vl_cells_a_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float sc
 
 #else
 int vl_has_cells(void) { return 0; }
+void vl_cells_without_tiles(int yes) {}
 void vl_cells_begin(void) {}
 void vl_cells_end(void) {}
-void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c) {}
+void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put) {}
+void vl_cells_put(const vl_cell_put *put) {}
 void vl_cells_a(const void *const *row, int x16, vl_n k, float scale, uint16_t *out) {}
 void vl_cells_a_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out) {}
 void vl_cells_b(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out) {}

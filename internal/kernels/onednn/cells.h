@@ -12,6 +12,8 @@ enum { CELL = 32, CELL_SIZE = CELL * CELL };
 
 // Whether this processor multiplies cells, and the system lets it.
 int vl_has_cells(void);
+// Tests run what processors without tiles do. Not while kernels run.
+void vl_cells_without_tiles(int yes);
 
 // Between the two the calling thread may multiply.
 void vl_cells_begin(void);
@@ -24,10 +26,21 @@ typedef struct {
 	vl_n steps, panel;
 } vl_cell_run;
 
+// Sums that go to rows of y, as elements from byte at on: bf16 or float32, added to
+// what is there or not, with a bias or NULL. s is 32 wide.
+typedef struct {
+	const float *s, *bias;
+	vl_n rows, n, at;
+	int acc, y16;
+	void *const *y;
+} vl_cell_put;
+
 // c (32, 32) = Σ a·b over the steps of all runs, at panel j; a's cells follow each
 // other. Only rows and columns up to mb·16 and nb·16 are made, mb and nb 1 or 2.
-// Sums are float32.
-void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c);
+// Sums are float32. While the tiles work, other sums are put where they belong,
+// unless put is NULL.
+void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put);
+void vl_cells_put(const vl_cell_put *put);
 
 // How many cells k numbers take in a row.
 static inline vl_n vl_cells(vl_n k) { return (k + CELL - 1) / CELL; }

@@ -27,6 +27,9 @@ func (k *Kernels) Conv(p kernels.Conv) (kernels.Run, error) {
 		m := kernels.MatMul{A: p.X, B: p.W.Reshape(cout, cin), TransB: true, Bias: p.Bias, Y: p.Y, M: p.Y.Rows(), N: cout, K: cin, Accumulate: p.Accumulate}
 		if t := p.Thin; t != nil {
 			m.Thin = &kernels.Thin{H: t.H, C: t.C, Trans: true}
+			if t.Down != nil {
+				m.Thin.Down, m.Thin.DownTrans = t.Down.Reshape(t.H.Cols(), cin), true
+			}
 		}
 		return k.MatMul(m)
 	}
@@ -60,11 +63,11 @@ func (k *Kernels) ConvBackwardData(p kernels.Conv) (kernels.Run, error) {
 		cout, cin := p.W.Shape[0], p.W.Shape[1]
 		m := kernels.MatMul{A: p.Y, B: p.W.Reshape(cout, cin), Y: p.X, M: p.Y.Rows(), N: cin, K: cout, Accumulate: p.Accumulate}
 		if t := p.Thin; t != nil {
-			m.Thin = &kernels.Thin{H: t.H, C: t.C.Reshape(t.H.Cols(), cin)}
+			m.Thin = &kernels.Thin{H: t.H, C: t.C.Reshape(t.H.Cols(), cin), Down: t.Down}
 		}
 		return k.MatMul(m)
 	}
-	if k.ownConv(p, true) {
+	if k.ownConv(p, true) && (p.Thin == nil || p.Thin.Down == nil) { // H is read beside every pixel
 		return k.convolve(p, true)
 	}
 	if p.Thin != nil {

@@ -199,26 +199,6 @@ func (k *Kernels) layerNormBackwardHalf(p kernels.LayerNorm) (kernels.Run, error
 		bind: func(int, bool) (kernels.Run, error) { return k.LayerNormBackward(p) }})
 }
 
-// matMulHalf is a product that has no primitive for bf16: one whose rows are
-// those of A, or that sums over the rows of A and B.
-func (k *Kernels) matMulHalf(p kernels.MatMul) (kernels.Run, error) {
-	switch {
-	case p.Batch > 1 || half(p.B) && !p.TransA || p.TransA && (p.TransB || half(p.Y)):
-		return nil, fmt.Errorf("kernels: MatMul: no product of %v and %v in bf16 (transposed: %v, %v)", p.A.Shape, p.B.Shape, p.TransA, p.TransB)
-	case p.TransA:
-		return k.blocks(rowwise{in: []*kernels.Buf{&p.A, &p.B}, bind: func(rows int, first bool) (kernels.Run, error) {
-			q := p
-			q.K, q.Accumulate = rows, p.Accumulate || !first
-			return k.MatMul(q)
-		}})
-	}
-	return k.blocks(rowwise{in: append(added(p.Accumulate, &p.Y), &p.A), out: []*kernels.Buf{&p.Y}, bind: func(rows int, _ bool) (kernels.Run, error) {
-		q := p
-		q.M = rows
-		return k.MatMul(q)
-	}})
-}
-
 // whole binds a kernel on copies in float32 of its operands in bf16, for the few
 // that oneDNN has no other form of.
 func (k *Kernels) whole(in, out []*kernels.Buf, bind func() (kernels.Run, error)) (kernels.Run, error) {

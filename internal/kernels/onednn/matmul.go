@@ -6,6 +6,8 @@ package onednn
 import "C"
 
 import (
+	"fmt"
+
 	"github.com/vislora/vislora/internal/kernels"
 )
 
@@ -13,20 +15,21 @@ import (
 // adapters.
 const skinny = 16
 
-// MatMul implements [kernels.Kernels]. Skinny products run in loops of their own,
-// those that round their factors to bf16 in oneDNN's, batches and what is scaled
-// in dnnl_sgemm, the rest in own products.
+// MatMul implements [kernels.Kernels]. Products with factors in bf16, or that are
+// worth rounding, run in cells; skinny ones in loops of their own, batches and what
+// is scaled in dnnl_sgemm, the rest in own products.
 func (k *Kernels) MatMul(p kernels.MatMul) (kernels.Run, error) {
+	if run := k.sumRows(p); run != nil {
+		return run, nil
+	}
+	if k.cells(p) {
+		return k.ownProduct(p)
+	}
 	if p.Thin != nil && !k.own(p) {
 		return kernels.SplitMatMul(k, p)
 	}
 	if half(p.A, p.B, p.Y) {
-		if !p.TransA && !half(p.B) && k.large(p) {
-			if run, err := k.packedProduct(p); run != nil || err != nil {
-				return run, err
-			}
-		}
-		return k.matMulHalf(p)
+		return nil, fmt.Errorf("kernels: MatMul: no product of %v and %v in bf16 (transposed: %v, %v)", p.A.Shape, p.B.Shape, p.TransA, p.TransB)
 	}
 	s, err := p.Check()
 	if !native(s, err, p.Y) || p.M == 0 || p.N == 0 || p.K == 0 {
@@ -42,11 +45,6 @@ func (k *Kernels) MatMul(p kernels.MatMul) (kernels.Run, error) {
 	}
 	if k.own(p) {
 		return k.ownProduct(p)
-	}
-	if k.large(p) {
-		if run, err := k.packedProduct(p); run != nil || err != nil {
-			return run, err
-		}
 	}
 	return func() { done("MatMul", C.vl_sgemm(g, a, b, bias, y)) }, nil
 }
@@ -64,25 +62,6 @@ func product(p kernels.MatMul) *C.vl_gemm {
 		g.alpha = 1
 	}
 	return g
-}
-
-// packedProduct is oneDNN's product with B in the layout it likes best; nil where
-// there is none.
-func (k *Kernels) packedProduct(p kernels.MatMul) (kernels.Run, error) {
-	g := product(p)
-	if p.TransA || p.Batch > 1 || g.alpha != 1 {
-		return nil, nil
-	}
-	g.bf16, g.a16, g.y16 = flag(k.large(p)), flag(half(p.A)), flag(half(p.Y))
-	prim := C.vl_matmul(g, flag(p.Bias != nil))
-	if prim == nil {
-		return nil, nil
-	}
-	if err := k.keep(prim, p.B); err != nil {
-		return nil, err
-	}
-	a, b, bias, y := p.A.Pointer(), ptr(p.B), ptr(p.Bias), p.Y.Pointer()
-	return func() { done("MatMul", C.vl_prim_run(prim, a, y, b, bias)) }, nil
 }
 
 // skinnyKind tells which skinny product fits, and its scratch in bytes.

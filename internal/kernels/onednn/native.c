@@ -19,6 +19,7 @@ static void thread_free(void *p) {
 	if (t->stream) dnnl_stream_destroy(t->stream);
 	free(t->scratch);
 	free(t->block);
+	free(t->room);
 	free(t);
 }
 
@@ -40,17 +41,7 @@ void vl_limit_isa(int limit) { vl_kernels = vl_rows_select(limit); }
 
 const char *vl_isa(void) { return vl_kernels->isa; }
 
-// On AMX's tiles they are 15 times as fast. The vector instruction of AVX-512
-// makes twice the products of float32 on AMD's cores and half on Intel's.
-int vl_has_bf16(void) {
-#if defined(__x86_64__)
-	dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
-	__builtin_cpu_init();
-	return isa == dnnl_cpu_isa_avx512_core_amx || isa == dnnl_cpu_isa_avx512_core_bf16 && __builtin_cpu_is("amd");
-#else
-	return 0;
-#endif
-}
+int vl_has_bf16(void) { return vl_has_cells(); }
 
 int vl_own_convolutions(void) { return vl_kernels->columns <= 16 || vl_shares() > 1; }
 
@@ -94,6 +85,16 @@ void *vl_scratch(size_t bytes) {
 	vl_thread *t = vl_this_thread();
 	if (bytes > t->size && vl_reserve(bytes)) abort();
 	return t->scratch;
+}
+
+void *vl_room(size_t bytes) {
+	vl_thread *t = vl_this_thread();
+	if (bytes > t->room_size) {
+		free(t->room);
+		if (!(t->room = vl_cache_aligned(bytes))) abort();
+		t->room_size = bytes;
+	}
+	return t->room;
 }
 
 uint64_t vl_fingerprint(const float *p, vl_n n) {

@@ -3,7 +3,9 @@
 // here keeps one after it returns.
 #ifndef VL_NATIVE_H
 #define VL_NATIVE_H
+#include "product16.h"
 #include "rows.h"
+#include "taps.h"
 #include <oneapi/dnnl/dnnl.h>
 
 int vl_init(void);
@@ -27,8 +29,6 @@ uint64_t vl_fingerprint(const float *p, vl_n n);
 typedef struct {
 	vl_n m, n, k, lda, ldb, ldy, batch, sa, sb, sy;
 	int ta, tb, acc;
-	int bf16;     // factors are rounded to bf16 (vl_matmul only)
-	int a16, y16; // a and y are bf16 in memory (likewise)
 	float alpha;
 } vl_gemm;
 int vl_sgemm(const vl_gemm *g, const float *a, const float *b, const float *bias, float *y);
@@ -41,9 +41,6 @@ void vl_skinny(int kind, const vl_gemm *g, const float *a, const float *b, const
 typedef struct vl_prim vl_prim;
 void vl_prim_free(vl_prim *p);
 const char *vl_prim_impl(const vl_prim *p);
-
-// A matrix product with weights in the layout oneDNN likes best.
-vl_prim *vl_matmul(const vl_gemm *g, int bias);
 
 typedef struct {
 	vl_n n, h, w, cin, cout, oh, ow, kh, kw, groups;

@@ -10,6 +10,12 @@ package onednn
 #cgo nocallback vl_sgemm
 #cgo noescape vl_multiply
 #cgo nocallback vl_multiply
+#cgo noescape vl_multiply16
+#cgo nocallback vl_multiply16
+#cgo noescape vl_sum_rows
+#cgo nocallback vl_sum_rows
+#cgo noescape vl_pack_cells
+#cgo nocallback vl_pack_cells
 #cgo noescape vl_pack_panels
 #cgo nocallback vl_pack_panels
 #cgo noescape vl_skinny
@@ -141,6 +147,10 @@ func (k *Kernels) ISA() string { return C.GoString(C.vl_isa()) }
 // whatever there is. Only for tests, while no kernel runs.
 func (k *Kernels) limitISA(limit int) { C.vl_limit_isa(C.int(limit)) }
 
+// withoutTiles makes products of bf16 those of processors without AMX. Only for
+// tests, while no kernel runs.
+func (k *Kernels) withoutTiles(yes bool) { C.vl_cells_without_tiles(flag(yes)) }
+
 // Close releases all primitives and packed weights. No bound kernel may run
 // afterwards.
 func (k *Kernels) Close() {
@@ -159,7 +169,7 @@ func (k *Kernels) Close() {
 	}
 	for _, forms := range k.panels {
 		for _, f := range forms {
-			C.vl_release(unsafe.Pointer(f.mem))
+			C.vl_release(f.mem)
 		}
 	}
 	k.prims, k.attentions, k.packed, k.panels = nil, nil, map[unsafe.Pointer][]packed{}, map[unsafe.Pointer][]packedPanels{}

@@ -102,34 +102,6 @@ static vl_prim *finish(vl_prim *p, int in, int out, int weights, int bias, const
 	return p;
 }
 
-vl_prim *vl_matmul(const vl_gemm *g, int bias) {
-	dnnl_dims_t ad = {g->m, g->k}, bd = {g->k, g->n}, yd = {g->m, g->n}, vd = {1, g->n};
-	dnnl_dims_t as = {g->ta ? 1 : g->lda, g->ta ? g->lda : 1}, bs = {g->tb ? 1 : g->ldb, g->tb ? g->ldb : 1}, ys = {g->ldy, 1}, vs = {g->n, 1};
-	dnnl_memory_desc_t a, b, y, v;
-	vl_prim *p = calloc(1, sizeof *p);
-	dnnl_matmul_desc_t d;
-	dnnl_data_type_t factor = g->bf16 ? dnnl_bf16 : dnnl_f32;
-	p->in16 = g->a16, p->out16 = g->y16;
-	if (g->bf16 && !g->a16) {
-		as[0] = g->k;
-		p->narrow_in = 1, p->in_rows = g->m, p->in_cols = g->k, p->in_pitch = g->lda;
-	}
-	int s = dnnl_memory_desc_init_by_strides(&a, 2, ad, factor, as);
-	if (!s) s = dnnl_memory_desc_init_by_strides(&p->plain, 2, bd, dnnl_f32, bs);
-	if (!s) s = dnnl_memory_desc_init_by_tag(&b, 2, bd, factor, dnnl_format_tag_any);
-	if (!s) s = dnnl_memory_desc_init_by_strides(&y, 2, yd, g->y16 ? dnnl_bf16 : dnnl_f32, ys);
-	if (!s) s = dnnl_memory_desc_init_by_strides(&v, 2, vd, dnnl_f32, vs);
-	if (!s) s = dnnl_matmul_desc_init(&d, &a, &b, bias ? &v : NULL, &y);
-	dnnl_primitive_attr_t at = sum_attr(g->acc);
-	if (!s) s = dnnl_primitive_desc_create(&p->pd, &d, at, vl_engine, NULL);
-	dnnl_primitive_attr_destroy(at);
-	if (s) {
-		vl_prim_free(p);
-		return NULL;
-	}
-	return finish(p, DNNL_ARG_SRC, DNNL_ARG_DST, DNNL_ARG_WEIGHTS, bias, dnnl_primitive_desc_query_md(p->pd, dnnl_query_weights_md, 0));
-}
-
 vl_prim *vl_conv(int kind, const vl_conv_shape *c, int bias, int acc) {
 #if defined(__x86_64__)
 	// Without AVX2 oneDNN 2.6 generates SSE4.1 convolutions that load rows of odd

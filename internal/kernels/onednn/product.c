@@ -4,7 +4,7 @@
 // many columns as a tile has, blocks of rows and terms that stay in the caches,
 // and a table of the rows that a block reads.
 
-#include "product.h"
+#include "taps.h"
 #include "thread.h"
 
 enum {
@@ -47,21 +47,11 @@ void vl_pack_panels(vl_n taps, vl_n k, vl_n n, vl_n st, vl_n sk, vl_n sn, const 
 		}
 }
 
-// A row of a block: the picture it belongs to and the pixel of tap (0, 0).
-typedef struct {
-	vl_n picture, y, x;
-} origin;
-
-// A tap with the distance of its pixel from a row's origin.
-typedef struct {
-	vl_n tap, y, x;
-} tap;
-
 // gather finds what a block of rows reads at one tap.
-static void gather(const vl_window *w, const origin *at, vl_n rows, const tap *t, const float *a, vl_n lda, const float **out) {
+static void gather(const vl_window *w, const vl_origin *at, vl_n rows, const vl_tap *t, const float *a, vl_n lda, const float **out) {
 	for (vl_n i = 0; i < rows; i++) {
-		vl_n y = at[i].y + t->y, x = at[i].x + t->x;
-		out[i] = (size_t)y < (size_t)w->h && (size_t)x < (size_t)w->w ? a + (at[i].picture * w->h * w->w + y * w->w + x) * lda : zeros;
+		vl_n pixel = vl_pixel_of(w, at + i, t);
+		out[i] = pixel < 0 ? zeros : a + pixel * lda;
 	}
 }
 
@@ -142,70 +132,42 @@ static void multiply(void *arg, int part, int parts) {
 	}
 }
 
-// taps_of lists the taps whose windows reach the pixels of a phase.
-static vl_n taps_of(const vl_window *w, vl_n py, vl_n px, tap *out) {
-	vl_n n = 0;
-	for (vl_n ky = 0; ky < w->kh; ky++)
-		for (vl_n kx = 0; kx < w->kw; kx++) {
-			tap t = {ky * w->kw + kx, ky * w->dh, kx * w->dw};
-			if (w->backward) {
-				vl_n y = (py + w->pt) % w->sh - t.y, x = (px + w->pl) % w->sw - t.x;
-				if (y % w->sh || x % w->sw) continue;
-				t.y = y / w->sh, t.x = x / w->sw;
-			}
-			out[n++] = t;
-		}
-	return n;
-}
-
 static void convolve(void *arg, int part, int parts) {
 	const call *c = arg;
 	const vl_product *p = c->p;
 	const float *a = c->a, *b = c->b, *h = c->h, *hb = c->hb;
-	float *y = c->y;
 	const vl_window *w = &p->at;
 	table t;
 	float *to[ROWS + 16];
 	const float *first[ROWS + 16];
-	origin at[ROWS];
-	tap taps[64];
+	vl_origin at[ROWS];
+	vl_n pixel[ROWS];
+	vl_phase f;
 	vl_n width = panels(p->n) * vl_kernels->columns, pictures = p->m / (w->oh * w->ow);
-	// With a stride the taps that reach a pixel of a gradient depend on where the
-	// pixel stands between two strides: one phase after the other.
-	vl_n ph = w->backward ? w->sh : 1, pw = w->backward ? w->sw : 1;
-	for (vl_n py = 0; py < ph; py++)
-		for (vl_n px = 0; px < pw; px++) {
-			vl_n oh = (w->oh - py + ph - 1) / ph, ow = (w->ow - px + pw - 1) / pw, n = taps_of(w, py, px, taps), m = pictures * oh * ow;
-			vl_n most = TILES * vl_kernels->rows, end = vl_from(m, vl_kernels->rows, part + 1, parts);
-			for (vl_n i0 = vl_from(m, vl_kernels->rows, part, parts); i0 < end; i0 += most) {
-				vl_n rows = end - i0 < most ? end - i0 : most, all = padded(rows);
-				pass s = {p, c->bias, to, rows, room(n, p->k), p->acc};
-				vl_n picture = i0 / (oh * ow), oy = i0 / ow % oh, ox = i0 % ow;
-				for (vl_n i = 0; i < rows; i++) {
-					vl_n yy = oy * ph + py, xx = ox * pw + px;
-					to[i] = y + ((picture * w->oh + yy) * w->ow + xx) * p->ldy;
-					at[i].picture = picture;
-					at[i].y = w->backward ? (yy + w->pt) / w->sh : yy * w->sh - w->pt;
-					at[i].x = w->backward ? (xx + w->pl) / w->sw : xx * w->sw - w->pl;
-					if (++ox == ow) ox = 0, oy++;
-					if (oy == oh) oy = 0, picture++;
-				}
-				for (vl_n i = rows; i < all; i++) to[i] = to[rows - 1], first[i] = zeros;
-				for (vl_n k = 0; k < n; k++) {
-					gather(w, at, rows, taps + k, a, p->lda, first);
-					whole_tap(&s, &t, first, all, p->k, 1, b + taps[k].tap * p->k * width);
-				}
-				for (vl_n k = 0; p->r && p->wide && k < n; k++) {
-					gather(w, at, rows, taps + k, h, p->ldh, first);
-					whole_tap(&s, &t, first, all, p->r, 1, hb + taps[k].tap * p->r * width);
-				}
-				if (p->r && !p->wide) {
-					for (vl_n i = 0; i < rows; i++) first[i] = h + (i0 + i) * p->ldh;
-					whole_tap(&s, &t, first, all, p->r, 1, hb);
-				}
-				if (s.segs || !n && !p->acc) flush(&s);
+	for (vl_n phase = 0; phase < vl_phases(w); phase++) {
+		vl_phase_of(w, phase, &f);
+		vl_n m = pictures * f.oh * f.ow, most = TILES * vl_kernels->rows, end = vl_from(m, vl_kernels->rows, part + 1, parts);
+		for (vl_n i0 = vl_from(m, vl_kernels->rows, part, parts); i0 < end; i0 += most) {
+			vl_n rows = end - i0 < most ? end - i0 : most, all = padded(rows);
+			pass s = {p, c->bias, to, rows, room(f.n, p->k), p->acc};
+			vl_rows_of(w, &f, i0, rows, at, pixel);
+			for (vl_n i = 0; i < rows; i++) to[i] = c->y + pixel[i] * p->ldy;
+			for (vl_n i = rows; i < all; i++) to[i] = to[rows - 1], first[i] = zeros;
+			for (vl_n k = 0; k < f.n; k++) {
+				gather(w, at, rows, f.tap + k, a, p->lda, first);
+				whole_tap(&s, &t, first, all, p->k, 1, b + f.tap[k].tap * p->k * width);
 			}
+			for (vl_n k = 0; p->r && p->wide && k < f.n; k++) {
+				gather(w, at, rows, f.tap + k, h, p->ldh, first);
+				whole_tap(&s, &t, first, all, p->r, 1, hb + f.tap[k].tap * p->r * width);
+			}
+			if (p->r && !p->wide) {
+				for (vl_n i = 0; i < rows; i++) first[i] = h + (i0 + i) * p->ldh;
+				whole_tap(&s, &t, first, all, p->r, 1, hb);
+			}
+			if (s.segs || !f.n && !p->acc) flush(&s);
 		}
+	}
 }
 
 void vl_multiply(const vl_product *p, const float *a, const float *b, const float *h, const float *hb, const float *bias, float *y) {

@@ -13,27 +13,43 @@ import (
 )
 
 // panels is a matrix, or one for every tap of a kernel, in the layout that own
-// products read.
+// products read: panels of float32, or cells of bf16.
 type panels struct {
 	taps, k, n int
 	st, sk, sn int // distances of taps, rows and columns in the weights
+	cells      bool
+	tight      bool  // of cells: the terms of all taps in a row
+	split      C.int // of cells: which way a thin factor is two numbers
 }
 
-func (l panels) floats() int {
-	return int(C.vl_packed_floats(C.vl_n(l.taps), C.vl_n(l.k), C.vl_n(l.n)))
-}
-
-func (l panels) pack(w *C.float, out *C.float) {
+func (l panels) factor() C.vl_factor {
 	n := func(i int) C.vl_n { return C.vl_n(i) }
-	C.vl_pack_panels(n(l.taps), n(l.k), n(l.n), n(l.st), n(l.sk), n(l.sn), w, out)
+	return C.vl_factor{taps: n(l.taps), k: n(l.k), n: n(l.n), st: n(l.st), sk: n(l.sk), sn: n(l.sn), tight: flag(l.tight), split: l.split}
+}
+
+func (l panels) bytes() int {
+	f := l.factor()
+	if l.cells {
+		return 2 * int(C.vl_packed_cells(&f))
+	}
+	return 4 * int(C.vl_packed_floats(f.taps, f.k, f.n))
+}
+
+func (l panels) pack(w *C.float, out unsafe.Pointer) {
+	f := l.factor()
+	if l.cells {
+		C.vl_pack_cells(&f, w, (*C.uint16_t)(out))
+		return
+	}
+	C.vl_pack_panels(f.taps, f.k, f.n, f.st, f.sk, f.sn, w, (*C.float)(out))
 }
 
 // matrix is the layout of op(B) (K, N), rows pitch apart in memory.
 func matrix(trans bool, k, n, pitch int) panels {
 	if trans {
-		return panels{1, k, n, 0, 1, pitch}
+		return panels{taps: 1, k: k, n: n, sk: 1, sn: pitch}
 	}
-	return panels{1, k, n, 0, pitch, 1}
+	return panels{taps: 1, k: k, n: n, sk: pitch, sn: 1}
 }
 
 // factor is a packed second factor: made once if it is frozen, in the thread's
@@ -41,15 +57,15 @@ func matrix(trans bool, k, n, pitch int) panels {
 type factor struct {
 	layout panels
 	from   *C.float
-	mem    *C.float // nil: packed at every run
-	at     int      // in floats from the scratch's beginning
+	mem    unsafe.Pointer // nil: packed at every run
+	at     int            // in bytes from the scratch's beginning
 }
 
-func (f *factor) get(scratch unsafe.Pointer) *C.float {
+func (f *factor) get(scratch unsafe.Pointer) unsafe.Pointer {
 	if f.mem != nil || f.from == nil {
 		return f.mem
 	}
-	out := (*C.float)(unsafe.Add(scratch, 4*f.at))
+	out := unsafe.Add(scratch, f.at)
 	f.layout.pack(f.from, out)
 	return out
 }
@@ -59,7 +75,7 @@ func (k *Kernels) factor(o operand, scratch *int) (*factor, error) {
 	b, l := o.buf, o.layout
 	f := &factor{layout: l, from: ptr(b), at: *scratch}
 	if !b.Frozen {
-		*scratch += (l.floats() + 15) &^ 15
+		*scratch += buffer.Padded(l.bytes())
 		return f, nil
 	}
 	k.mu.Lock()
@@ -73,9 +89,9 @@ func (k *Kernels) factor(o operand, scratch *int) (*factor, error) {
 			return f, nil
 		}
 	}
-	mem := (*C.float)(C.vl_cache_aligned(C.size_t(4 * l.floats())))
+	mem := C.vl_cache_aligned(C.size_t(l.bytes()))
 	if mem == nil {
-		return nil, errNoMemory(4 * l.floats())
+		return nil, errNoMemory(l.bytes())
 	}
 	l.pack(ptr(b), mem)
 	k.panels[b.Pointer()] = append(k.panels[b.Pointer()], packedPanels{n, print, l, mem})
@@ -88,7 +104,7 @@ type packedPanels struct {
 	elements    int
 	fingerprint C.uint64_t
 	layout      panels
-	mem         *C.float
+	mem         unsafe.Pointer
 }
 
 // operand is a second factor and how it lies.
@@ -97,69 +113,104 @@ type operand struct {
 	layout panels
 }
 
+// A product's operands beside its sizes.
+type operands struct {
+	a, h, bias, y *buffer.Buffer
+	b, c, down    operand // of h: c the other factor, down what makes it
+}
+
 // multiply binds an own product.
-func (k *Kernels) multiply(p *C.vl_product, a *buffer.Buffer, b operand, h *buffer.Buffer, c operand, bias, y *buffer.Buffer) (kernels.Run, error) {
+func (k *Kernels) multiply(p *C.vl_product, o operands) (kernels.Run, error) {
 	scratch := 0
-	fb, err := k.factor(b, &scratch)
-	if err != nil {
-		return nil, err
-	}
-	fc := &factor{}
-	if h != nil {
-		if fc, err = k.factor(c, &scratch); err != nil {
+	factors := [3]*factor{}
+	for i, f := range [3]operand{o.b, o.c, o.down} {
+		factors[i] = &factor{}
+		if f.buf == nil {
+			continue
+		}
+		var err error
+		if factors[i], err = k.factor(f, &scratch); err != nil {
 			return nil, err
 		}
 	}
-	if err := reserve(4 * scratch); err != nil {
+	if err := reserve(scratch); err != nil {
 		return nil, err
 	}
-	ap, hp, biasp, yp, bytes := ptr(a), ptr(h), ptr(bias), ptr(y), C.size_t(4*scratch)
-	if bytes == 0 {
-		return func() { C.vl_multiply(p, ap, fb.mem, hp, fc.mem, biasp, yp) }, nil
+	b, c, down := factors[0], factors[1], factors[2]
+	a, h, bias, y, bytes := ptr(o.a), ptr(o.h), ptr(o.bias), ptr(o.y), C.size_t(scratch)
+	if o.b.layout.cells {
+		return func() {
+			s := C.vl_scratch(bytes)
+			C.vl_multiply16(p, unsafe.Pointer(a), (*C.uint16_t)(b.get(s)), h, (*C.uint16_t)(c.get(s)), (*C.uint16_t)(down.get(s)), bias, unsafe.Pointer(y))
+		}, nil
 	}
 	return func() {
 		s := C.vl_scratch(bytes)
-		C.vl_multiply(p, ap, fb.get(s), hp, fc.get(s), biasp, yp)
+		C.vl_multiply(p, a, (*C.float)(b.get(s)), h, (*C.float)(c.get(s)), bias, y)
 	}, nil
 }
 
-// own reports whether a product runs in own loops.
+// one reports whether a product is a single one of whole size, with second
+// factors in float32.
+func one(p kernels.MatMul) bool {
+	return p.Batch <= 1 && (p.Alpha == 0 || p.Alpha == 1) && !half(p.B, p.Bias) && (p.Thin == nil || !half(p.Thin.H, p.Thin.C, p.Thin.Down))
+}
+
+// own reports whether a product runs in own loops in float32.
 func (k *Kernels) own(p kernels.MatMul) bool {
-	if half(p.A, p.B, p.Y) || p.Batch > 1 || p.Alpha != 0 && p.Alpha != 1 || k.large(p) {
-		return false
-	}
-	return p.Thin == nil || !half(p.Thin.H)
+	return one(p) && !half(p.A, p.Y) && !k.large(p) && (p.Thin == nil || p.Thin.Down == nil)
+}
+
+// cells reports whether a product's factors are rounded to bf16.
+func (k *Kernels) cells(p kernels.MatMul) bool {
+	return k.bf16 && one(p) && !p.TransA && (half(p.A, p.Y) || k.large(p))
 }
 
 // ownProduct is a matrix product by own loops.
 func (k *Kernels) ownProduct(p kernels.MatMul) (kernels.Run, error) {
 	n := func(i int) C.vl_n { return C.vl_n(i) }
-	g := &C.vl_product{m: n(p.M), n: n(p.N), k: n(p.K), lda: pitch(p.A), step: 1, ldy: pitch(p.Y), acc: flag(p.Accumulate)}
+	g := &C.vl_product{m: n(p.M), n: n(p.N), k: n(p.K), lda: pitch(p.A), step: 1, ldy: pitch(p.Y), acc: flag(p.Accumulate), a16: flag(half(p.A)), y16: flag(half(p.Y))}
 	if p.TransA {
 		g.lda, g.step = 1, pitch(p.A)
 	}
-	main := operand{p.B, matrix(p.TransB, p.K, p.N, p.B.Pitch)}
-	if p.Thin == nil {
-		return k.multiply(g, p.A, main, nil, operand{}, p.Bias, p.Y)
+	o := operands{a: p.A, bias: p.Bias, y: p.Y, b: operand{p.B, matrix(p.TransB, p.K, p.N, p.B.Pitch)}}
+	if t := p.Thin; t != nil {
+		r := t.H.Cols()
+		g.r, g.ldh = n(r), pitch(t.H)
+		o.h, o.c = t.H, operand{t.C, matrix(t.Trans, r, p.N, t.C.Pitch)}
+		if t.Down != nil {
+			o.down = operand{t.Down, matrix(t.DownTrans, p.K, r, t.Down.Pitch)}
+		}
 	}
-	t := p.Thin
-	r := t.H.Cols()
-	g.r, g.ldh = n(r), pitch(t.H)
-	return k.multiply(g, p.A, main, t.H, operand{t.C, matrix(t.Trans, r, p.N, t.C.Pitch)}, p.Bias, p.Y)
+	return k.multiply(g, o.in(k.cells(p)))
 }
 
-// ownConv reports whether a convolution runs in own loops: where oneDNN's are
-// slower. Weights that may change are packed at every run, which pays over many
-// pixels; three channels are too few for a tap.
+// in is the operands with their second factors in cells, or as they are.
+func (o operands) in(cells bool) operands {
+	if cells {
+		o.b.layout.cells, o.c.layout.cells, o.down.layout.cells = true, true, true
+		o.c.layout.split, o.down.layout.split = C.VL_SPLIT_TERMS, C.VL_SPLIT_COLUMNS
+	}
+	return o
+}
+
+// ownConv reports whether a convolution runs in own loops: in bf16, and where
+// oneDNN's are slower. Weights that may change are packed at every run, which pays
+// over many pixels; three channels are too few for a tap.
 func (k *Kernels) ownConv(p kernels.Conv, backward bool) bool {
-	const fewest, taps = 8, 64
+	const fewest, taps = 8, C.VL_TAPS
 	w := p.W.Shape
 	terms, pixels := w[1], p.Y.Rows()
 	if backward {
 		terms, pixels = w[0], p.X.Rows()
 	}
-	return C.vl_own_convolutions() != 0 && !k.bf16 && !half(p.X, p.Y, p.W) && p.Groups == 1 && terms >= fewest && w[2]*w[3] <= taps &&
-		(p.W.Frozen || pixels >= 1024)
+	if p.Groups != 1 || half(p.W) || w[2]*w[3] > taps {
+		return false
+	}
+	if k.bf16 {
+		return true
+	}
+	return C.vl_own_convolutions() != 0 && terms >= fewest && (p.W.Frozen || pixels >= 1024) && (p.Thin == nil || p.Thin.Down == nil)
 }
 
 // convolve is a convolution, or the gradient of its input, by own loops.
@@ -173,22 +224,43 @@ func (k *Kernels) convolve(p kernels.Conv, backward bool) (kernels.Run, error) {
 		from, to = p.Y, p.X
 		l = panels{taps: taps, k: cout, n: cin, st: 1, sk: cin * taps, sn: taps}
 	}
-	g := &C.vl_product{m: n(to.Rows()), n: n(l.n), k: n(l.k), lda: pitch(from), step: 1, ldy: pitch(to), acc: flag(p.Accumulate), window: 1}
+	// Without a stride all taps reach every pixel, so their terms may lie in a row.
+	whole := !backward || p.Stride == [2]int{1, 1}
+	l.tight = k.bf16 && whole && l.k%C.CELL != 0
+	g := &C.vl_product{m: n(to.Rows()), n: n(l.n), k: n(l.k), lda: pitch(from), step: 1, ldy: pitch(to), acc: flag(p.Accumulate), window: 1,
+		a16: flag(half(from)), y16: flag(half(to)), tight: flag(l.tight)}
 	g.at = C.vl_window{h: n(from.Shape[1]), w: n(from.Shape[2]), oh: n(to.Shape[1]), ow: n(to.Shape[2]), kh: n(w[2]), kw: n(w[3]),
 		sh: n(p.Stride[0]), sw: n(p.Stride[1]), dh: n(p.Dilation[0]), dw: n(p.Dilation[1]), pt: n(p.Pads[0]), pl: n(p.Pads[1]), backward: flag(backward)}
-	bias := p.Bias
+	o := operands{a: from, y: to, b: operand{p.W, l}}
+	if !backward {
+		o.bias = p.Bias
+	}
+	if t := p.Thin; t != nil {
+		r := t.H.Cols()
+		g.r, g.ldh, g.wide = n(r), pitch(t.H), g.at.backward
+		o.h, o.c = t.H, operand{t.C, matrix(true, r, cout, t.C.Pitch)}
+		if backward {
+			o.c.layout = panels{taps: taps, k: r, n: cin, st: 1, sk: cin * taps, sn: taps}
+		}
+		if t.Down != nil {
+			o.down = operand{t.Down, panels{taps: taps, k: cin, n: r, st: 1, sk: taps, sn: cin * taps, tight: l.tight}}
+		}
+	}
+	o = o.in(k.bf16)
 	if backward {
-		bias = nil
+		o.c.layout.split, o.c.layout.tight = C.VL_WHOLE, k.bf16 && whole
 	}
-	if p.Thin == nil {
-		return k.multiply(g, from, operand{p.W, l}, nil, operand{}, bias, to)
+	return k.multiply(g, o)
+}
+
+// sumRows is a product over rows, the gradient of a factor, one of them or both in
+// bf16; nil for others.
+func (k *Kernels) sumRows(p kernels.MatMul) kernels.Run {
+	if !k.bf16 || !p.TransA || p.TransB || p.Bias != nil || p.Thin != nil || p.Batch > 1 || p.Alpha != 0 && p.Alpha != 1 || half(p.Y) || !half(p.A) && !half(p.B) {
+		return nil
 	}
-	t := p.Thin
-	r := t.H.Cols()
-	g.r, g.ldh, g.wide = n(r), pitch(t.H), g.at.backward
-	lh := matrix(true, r, cout, t.C.Pitch)
-	if backward {
-		lh = panels{taps: taps, k: r, n: cin, st: 1, sk: cin * taps, sn: taps}
-	}
-	return k.multiply(g, from, operand{p.W, l}, t.H, operand{t.C, lh}, bias, to)
+	s := &C.vl_row_sum{m: C.vl_n(p.M), n: C.vl_n(p.N), k: C.vl_n(p.K), lda: pitch(p.A), ldb: pitch(p.B), ldy: pitch(p.Y),
+		a16: flag(half(p.A)), b16: flag(half(p.B)), acc: flag(p.Accumulate)}
+	a, b, y := p.A.Pointer(), p.B.Pointer(), ptr(p.Y)
+	return func() { C.vl_sum_rows(s, a, b, y) }
 }

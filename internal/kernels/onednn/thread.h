@@ -13,9 +13,14 @@ typedef struct {
 	void *scratch;
 	size_t size;
 	void *block; // see vl_block
+	void *room; // see vl_room
+	size_t room_size;
 } vl_thread;
 
 vl_thread *vl_this_thread(void);
+
+// vl_room is a second block of scratch, for what a kernel packs for itself.
+void *vl_room(size_t bytes);
 
 // vl_deal runs task for every part of a kernel, on as many threads as the calling
 // one may use, and returns when all are done.

@@ -1,0 +1,378 @@
+//go:build onednn
+
+// Own products in bfloat16, of cells: what product.c is in float32. A layer's
+// adapter rides along in both halves: the columns that make h are one more panel,
+// and h times the other factor is one more step.
+
+#include "product16.h"
+#include "thread.h"
+#include "taps.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#pragma GCC optimize("O3")
+#pragma GCC target("prfchw,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,prefer-vector-width=512")
+
+#define INLINE static inline __attribute__((always_inline))
+
+enum {
+	ROOM = 384 << 10,      // bytes of packed rows that the panels stream past
+	BLOCKS = 16,           // of 32 rows
+	ROWS = BLOCKS * CELL,
+	TERMS = 64             // cells that a sum over rows takes at once
+};
+
+// A thin factor in float32 is the sum of two numbers of bf16. One step of 32 terms
+// has room for the greater parts' product and both mixed ones up to rank 10, for
+// one of these up to rank 16.
+static vl_n term_parts(const vl_factor *f) { return f->split != VL_SPLIT_TERMS ? 1 : 3 * f->k <= CELL ? 3 : 2 * f->k <= CELL ? 2 : 1; }
+static vl_n column_parts(vl_n n) { return 2 * n <= CELL ? 2 : 1; }
+
+// part writes the greater or the lesser part of n numbers.
+INLINE void part(vl_n n, const float *x, int lesser, float *y) {
+	for (vl_n i = 0; i < n; i += 16) {
+		__mmask16 m = n - i >= 16 ? 0xffff : (1u << (n - i)) - 1;
+		__m512 v = _mm512_maskz_loadu_ps(m, x + i);
+		__m512 greater = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(v)), 16));
+		_mm512_mask_storeu_ps(y + i, m, lesser ? _mm512_sub_ps(v, greater) : greater);
+	}
+}
+
+static vl_n steps(const vl_factor *f) { return f->tight ? vl_cells(f->taps * f->k) : f->taps * vl_cells(f->k * term_parts(f)); }
+
+static vl_n width(const vl_factor *f) { return f->split == VL_SPLIT_COLUMNS ? f->n * column_parts(f->n) : f->n; }
+
+vl_n vl_packed_cells(const vl_factor *f) { return vl_cells(width(f)) * steps(f) * CELL_SIZE; }
+
+// turned writes a panel's columns as rows of float32, with their parts.
+static void turned(const vl_factor *f, const float *w, vl_n j, vl_n cols, float *out) {
+	vl_n parts = term_parts(f);
+	for (vl_n c = 0; c < cols; c++) {
+		const float *column = w + (j + c) % f->n * f->sn;
+		for (vl_n p = 0; p < parts; p++)
+			for (vl_n t = 0; t < f->taps; t++, out += f->k) {
+				const float *x = column + t * f->st;
+				if (f->sk == 1 && !f->split) {
+					memcpy(out, x, 4 * f->k);
+					continue;
+				}
+				if (f->sk != 1)
+					for (vl_n q = 0; q < f->k; q++) out[q] = x[q * f->sk];
+				// To h's greater, lesser and greater parts.
+				if (f->split) part(f->k, f->sk == 1 ? x : out, f->split == VL_SPLIT_COLUMNS ? j + c >= f->n : p == 2, out);
+			}
+	}
+}
+
+void vl_pack_cells(const vl_factor *f, const float *w, uint16_t *out) {
+	vl_n all = width(f), each = f->tight ? 1 : f->taps, k = f->tight ? f->taps * f->k : f->k * term_parts(f);
+	int plain = !f->split && (!f->tight || f->taps == 1);
+	for (vl_n j = 0; j < all; j += CELL) {
+		vl_n cols = all - j < CELL ? all - j : CELL;
+		const float *from = w + j * f->sn;
+		vl_n st = f->st, sn = f->sn;
+		if (!plain || f->sn != 1 && f->sk != 1) {
+			float *rows = vl_room(4 * CELL * each * k);
+			turned(f, w, j, cols, rows);
+			from = rows, st = k, sn = each * k;
+		} else if (f->sn == 1) {
+			for (vl_n t = 0; t < each; t++, out += vl_cells(k) * CELL_SIZE) vl_cells_b(from + t * st, 0, f->sk, cols, k, 1, out);
+			continue;
+		}
+		for (vl_n t = 0; t < each; t++, out += vl_cells(k) * CELL_SIZE) vl_cells_b_turned(from + t * st, 0, sn, cols, k, 1, out);
+	}
+}
+
+typedef struct {
+	const vl_product *p;
+	const void *a;
+	const uint16_t *b, *hb, *d;
+	float *h;
+	const float *bias;
+	void *y;
+} call;
+
+// Rows that the panels stream past, packed block by block.
+typedef struct {
+	vl_n rows, cells; // cells: of a block
+	uint16_t *a;
+	const void *from[ROWS]; // rows of a, or of a pixel's window
+	float *h[ROWS];
+	void *to[ROWS];
+	vl_origin at[ROWS];
+	vl_n n;
+	vl_cell_run runs[2 * VL_TAPS];
+} chunk;
+
+static vl_n blocks(const chunk *k) { return (k->rows + CELL - 1) / CELL; }
+
+static int halves(vl_n n) { return n > CELL / 2 ? 2 : 1; }
+
+// parts_row is a row of up to 16 numbers of float32 as the parts of it that follow
+// each other in bf16: greater, lesser, greater.
+typedef struct {
+	__m512i from; // of the 32 numbers greater, lesser
+	__mmask32 n;
+} parts_order;
+
+INLINE parts_order order(vl_n r, vl_n copies) {
+	uint16_t from[CELL] = {0};
+	for (vl_n i = 0; i < copies * r; i++) from[i] = i % r + (i / r == 1 ? 16 : 0);
+	return (parts_order){_mm512_loadu_si512(from), copies * r == CELL ? ~0u : (1u << copies * r) - 1};
+}
+
+INLINE __m512i parts_row(__m512 v, parts_order o) {
+	__m256i greater = (__m256i)_mm512_cvtneps_pbh(v);
+	__m512 lesser = _mm512_sub_ps(v, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(greater), 16)));
+	__m512i both = _mm512_inserti64x4(_mm512_castsi256_si512(greater), (__m256i)_mm512_cvtneps_pbh(lesser), 1);
+	return _mm512_maskz_permutexvar_epi16(o.n, o.from, both);
+}
+
+// hidden makes h, where it is made here, and its cells behind those of a.
+static void hidden(const call *c, chunk *k) {
+	const vl_product *p = c->p;
+	vl_factor up = {.taps = 1, .k = p->r, .split = VL_SPLIT_TERMS};
+	vl_n r = p->r, own = k->cells - steps(&up), parts = column_parts(r), copies = term_parts(&up);
+	float s[CELL * CELL] __attribute__((aligned(64)));
+	parts_order o = copies > 1 ? order(r, copies) : (parts_order){0};
+	__mmask16 m = r < 16 ? (1u << r) - 1 : 0xffff;
+	for (vl_n i = 0; i < blocks(k); i++) {
+		vl_n rows = k->rows - i * CELL < CELL ? k->rows - i * CELL : CELL;
+		uint16_t *a = k->a + i * k->cells * CELL_SIZE, *cells = a + own * CELL_SIZE;
+		float *const *h = k->h + i * CELL;
+		for (vl_n j = 0; c->d && j < vl_cells(r * parts); j++) {
+			vl_cell_run run = {c->d, own, own * CELL_SIZE};
+			vl_n cols = r - j * CELL < CELL ? r - j * CELL : CELL;
+			vl_cells_multiply(halves(rows), halves(cols * parts), a, &run, 1, j, s, NULL);
+			for (vl_n q = 0; parts == 1 && q < rows; q++) memcpy(h[q] + j * CELL, s + q * CELL, 4 * cols);
+		}
+		if (copies == 1) {
+			const void *from[CELL];
+			for (vl_n q = 0; q < CELL; q++) from[q] = q < rows ? h[q] : NULL;
+			vl_cells_a(from, 0, r, 1, cells);
+			continue;
+		}
+		for (vl_n q = 0; q < rows; q++, cells += CELL) {
+			__m512 v = c->d ? _mm512_add_ps(_mm512_maskz_loadu_ps(m, s + q * CELL), _mm512_maskz_loadu_ps(m, s + q * CELL + r)) : _mm512_maskz_loadu_ps(m, h[q]);
+			if (c->d) _mm512_mask_storeu_ps(h[q], m, v);
+			_mm512_storeu_si512(cells, parts_row(v, o));
+		}
+		memset(cells, 0, 2 * CELL * (CELL - rows));
+	}
+}
+
+// flush multiplies a chunk by every panel.
+static void flush(const call *c, chunk *k) {
+	const vl_product *p = c->p;
+	float s[2][CELL * CELL] __attribute__((aligned(64)));
+	vl_n size = p->y16 ? 2 : 4;
+	vl_cell_put last = {.rows = 0};
+	int turn = 0;
+	for (vl_n j = 0; j < vl_cells(p->n); j++) {
+		vl_n cols = p->n - j * CELL < CELL ? p->n - j * CELL : CELL;
+		for (vl_n i = 0; i < blocks(k); i++, turn ^= 1) {
+			vl_n rows = k->rows - i * CELL < CELL ? k->rows - i * CELL : CELL;
+			vl_cells_multiply(halves(rows), halves(cols), k->a + i * k->cells * CELL_SIZE, k->runs, k->n, j, s[turn], last.rows ? &last : NULL);
+			last = (vl_cell_put){s[turn], c->bias ? c->bias + j * CELL : NULL, rows, cols, j * CELL * size, p->acc, p->y16, k->to + i * CELL};
+		}
+	}
+	if (last.rows) vl_cells_put(&last);
+}
+
+// Rows at a time: whole blocks, as equal as can be.
+static vl_n rows_of(vl_n m, vl_n cells) {
+	vl_n most = ROOM / (cells * CELL_SIZE * 2), all = (m + CELL - 1) / CELL;
+	most = most < 1 ? 1 : most > BLOCKS ? BLOCKS : most;
+	vl_n chunks = (all + most - 1) / most;
+	return chunks ? (all + chunks - 1) / chunks * CELL : CELL;
+}
+
+// block packs 32 rows of one tap.
+static void block(const vl_product *p, const chunk *k, vl_n i, uint16_t *out) {
+	const void *row[CELL];
+	for (vl_n q = 0; q < CELL; q++) row[q] = i * CELL + q < k->rows ? k->from[i * CELL + q] : NULL;
+	vl_cells_a(row, p->a16, p->k, 1, out);
+}
+
+static void multiply(void *arg, int at, int parts) {
+	const call *c = arg;
+	const vl_product *p = c->p;
+	vl_factor up = {.taps = 1, .k = p->r, .split = VL_SPLIT_TERMS};
+	vl_n own = vl_cells(p->k), thin = p->r ? steps(&up) : 0, size = p->a16 ? 2 : 4;
+	vl_n from = vl_from(p->m, CELL, at, parts), end = vl_from(p->m, CELL, at + 1, parts), most = rows_of(end - from, own + thin);
+	chunk k;
+	k.cells = own + thin, k.n = 1 + (thin > 0);
+	k.runs[0] = (vl_cell_run){c->b, own, own * CELL_SIZE}, k.runs[1] = (vl_cell_run){c->hb, thin, thin * CELL_SIZE};
+	k.a = vl_room(most * k.cells * CELL * 2);
+	vl_cells_begin();
+	for (vl_n i0 = from; i0 < end; i0 += most) {
+		k.rows = end - i0 < most ? end - i0 : most;
+		for (vl_n i = 0; i < k.rows; i++) {
+			k.from[i] = (const char *)c->a + (i0 + i) * p->lda * size;
+			k.to[i] = (char *)c->y + (i0 + i) * p->ldy * (p->y16 ? 2 : 4);
+			if (thin) k.h[i] = c->h + (i0 + i) * p->ldh;
+		}
+		for (vl_n i = 0; i < blocks(&k); i++) block(p, &k, i, k.a + i * k.cells * CELL_SIZE);
+		if (thin) hidden(c, &k);
+		flush(c, &k);
+	}
+	vl_cells_end();
+}
+
+// A map that windows read: all of a tap's terms in cells of its own, or tight the
+// terms of all taps in a row.
+typedef struct {
+	const char *x;
+	int x16, tight;
+	vl_n ld, k;
+} map;
+
+static vl_n map_steps(const map *m, vl_n taps) { return m->tight ? vl_cells(taps * m->k) : taps * vl_cells(m->k); }
+
+// windows packs those of a block. What is joined first lies behind its cells, where
+// nothing is yet.
+static void windows(const vl_window *w, const chunk *k, vl_n i, const vl_phase *f, const map *m, uint16_t *out) {
+	vl_n size = m->x16 ? 2 : 4, pixel = m->k * size;
+	char *joined = (char *)(out + map_steps(m, f->n) * CELL_SIZE);
+	const void *row[CELL];
+	for (vl_n t = 0; t < f->n; t++) {
+		for (vl_n q = 0; q < CELL; q++) {
+			vl_n at = i * CELL + q < k->rows ? vl_pixel_of(w, k->at + i * CELL + q, f->tap + t) : -1;
+			row[q] = at < 0 ? NULL : m->x + at * m->ld * size;
+			if (!m->tight) continue;
+			char *to = joined + (q * f->n + t) * pixel;
+			if (row[q]) memcpy(to, row[q], pixel);
+			else memset(to, 0, pixel);
+		}
+		if (!m->tight) vl_cells_a(row, m->x16, m->k, 1, out + t * vl_cells(m->k) * CELL_SIZE);
+	}
+	if (!m->tight) return;
+	for (vl_n q = 0; q < CELL; q++) row[q] = joined + q * f->n * pixel;
+	vl_cells_a(row, m->x16, f->n * m->k, 1, out);
+}
+
+// steps_of lists a factor's cells at the taps of a phase. Without a stride they all
+// follow each other.
+static void steps_of(chunk *k, const vl_phase *f, vl_n all, const map *m, const uint16_t *b) {
+	vl_n whole = map_steps(m, all) * CELL_SIZE, each = vl_cells(m->k);
+	if (f->n == all) {
+		k->runs[k->n++] = (vl_cell_run){b, map_steps(m, all), whole};
+		return;
+	}
+	for (vl_n t = 0; t < f->n; t++) k->runs[k->n++] = (vl_cell_run){b + f->tap[t].tap * each * CELL_SIZE, each, whole};
+}
+
+static void convolve(void *arg, int at, int parts) {
+	const call *c = arg;
+	const vl_product *p = c->p;
+	const vl_window *w = &p->at;
+	vl_factor up = {.taps = 1, .k = p->r, .split = VL_SPLIT_TERMS};
+	map a = {c->a, p->a16, p->tight, p->lda, p->k}, h = {(const char *)c->h, 0, vl_phases(w) == 1, p->ldh, p->r};
+	vl_n pictures = p->m / (w->oh * w->ow), all = w->kh * w->kw, pixel[ROWS];
+	int wide = p->r && p->wide;
+	vl_phase f;
+	chunk k;
+	vl_cells_begin();
+	for (vl_n phase = 0; phase < vl_phases(w); phase++) {
+		vl_phase_of(w, phase, &f);
+		vl_n own = map_steps(&a, f.n), thin = !p->r ? 0 : wide ? map_steps(&h, f.n) : steps(&up), m = pictures * f.oh * f.ow;
+		k.cells = own + thin, k.n = 0;
+		steps_of(&k, &f, all, &a, c->b);
+		if (wide) steps_of(&k, &f, all, &h, c->hb);
+		else if (thin) k.runs[k.n++] = (vl_cell_run){c->hb, thin, thin * CELL_SIZE};
+		vl_n from = vl_from(m, CELL, at, parts), end = vl_from(m, CELL, at + 1, parts), most = rows_of(end - from, k.cells + 1);
+		// Joined terms may be float32: two blocks more.
+		k.a = vl_room((most + 2 * CELL) * (k.cells + 1) * CELL * 2);
+		for (vl_n i0 = from; i0 < end; i0 += most) {
+			k.rows = end - i0 < most ? end - i0 : most;
+			vl_rows_of(w, &f, i0, k.rows, k.at, pixel);
+			for (vl_n i = 0; i < k.rows; i++) {
+				k.to[i] = (char *)c->y + pixel[i] * p->ldy * (p->y16 ? 2 : 4);
+				if (thin && !wide) k.h[i] = c->h + pixel[i] * p->ldh;
+			}
+			for (vl_n i = 0; i < blocks(&k); i++) {
+				uint16_t *to = k.a + i * k.cells * CELL_SIZE;
+				windows(w, &k, i, &f, &a, to);
+				if (wide) windows(w, &k, i, &f, &h, to + own * CELL_SIZE);
+			}
+			if (thin && !wide) hidden(c, &k);
+			flush(c, &k);
+		}
+	}
+	vl_cells_end();
+}
+
+void vl_multiply16(const vl_product *p, const void *a, const uint16_t *b, float *h, const uint16_t *hb, const uint16_t *d, const float *bias, void *y) {
+	call c = {p, a, b, hb, d, h, bias, y};
+	vl_task task = p->window ? convolve : multiply;
+	if (p->m * p->n * (p->k + p->r) < 1000000) task(&c, 0, 1);
+	else vl_deal(task, &c);
+}
+
+typedef struct {
+	const vl_row_sum *p;
+	const void *a, *b;
+	float *y;
+} sum_call;
+
+// The side with fewer columns is packed once, as rows; the other passes by, a panel
+// at a time.
+static void sum_rows(void *arg, int at, int parts) {
+	const sum_call *c = arg;
+	const vl_row_sum *p = c->p;
+	int turn = !p->b16 || p->a16 && p->n < p->m; // y is made turned
+	const char *few = turn ? c->b : c->a, *many = turn ? c->a : c->b;
+	vl_n r = turn ? p->n : p->m, n = turn ? p->m : p->n, ldf = turn ? p->ldb : p->lda, ldm = turn ? p->lda : p->ldb;
+	int f16 = turn ? p->b16 : p->a16, m16 = turn ? p->a16 : p->b16;
+	vl_n copies = f16 ? 1 : column_parts(r), wide = copies * r, most = p->k < TERMS * CELL ? p->k : TERMS * CELL, cells = vl_cells(most);
+	uint16_t *rows = vl_room((vl_cells(wide) + 2) * cells * CELL_SIZE * 2), *panel = rows + vl_cells(wide) * cells * CELL_SIZE, *split = panel + cells * CELL_SIZE;
+	float s[CELL * CELL] __attribute__((aligned(64)));
+	parts_order o = copies > 1 ? order(r, copies) : (parts_order){0};
+	__mmask16 m = r < 16 ? (1u << r) - 1 : 0xffff;
+	vl_cells_begin();
+	for (vl_n k0 = 0; k0 < p->k; k0 += most) {
+		vl_n k = p->k - k0 < most ? p->k - k0 : most;
+		const char *from = few + k0 * ldf * (f16 ? 2 : 4);
+		vl_n ld = ldf;
+		int x16 = f16;
+		if (copies > 1) {
+			for (vl_n i = 0; i < k; i++) _mm512_storeu_si512(split + i * CELL, parts_row(_mm512_maskz_loadu_ps(m, (const float *)from + i * ldf), o));
+			from = (const char *)split, ld = CELL, x16 = 1;
+		}
+		for (vl_n i = 0; i < wide; i += CELL)
+			vl_cells_a_turned(from + i * (x16 ? 2 : 4), x16, ld, wide - i < CELL ? wide - i : CELL, k, 1, rows + i / CELL * cells * CELL_SIZE);
+		vl_cell_run run = {panel, vl_cells(k), 0};
+		int acc = p->acc || k0;
+		for (vl_n j = vl_from(n, CELL, at, parts), end = vl_from(n, CELL, at + 1, parts); j < end; j += CELL) {
+			vl_n cols = n - j < CELL ? n - j : CELL;
+			vl_cells_b(many + (k0 * ldm + j) * (m16 ? 2 : 4), m16, ldm, cols, k, 1, panel);
+			for (vl_n i = 0; i < r; i += CELL) {
+				vl_n here = r - i < CELL ? r - i : CELL;
+				vl_cells_multiply(halves(here * copies), halves(cols), rows + i / CELL * cells * CELL_SIZE, &run, 1, 0, s, NULL);
+				void *to[CELL];
+				for (vl_n q = 0; q < here; q++) {
+					float *sum = s + q * CELL, *y = c->y + j * p->ldy + i + q;
+					if (copies > 1)
+						for (vl_n e = 0; e < CELL; e++) sum[e] += sum[r * CELL + e];
+					to[q] = c->y + (i + q) * p->ldy;
+					for (vl_n e = 0; turn && e < cols; e++) y[e * p->ldy] = sum[e] + (acc ? y[e * p->ldy] : 0);
+				}
+				vl_cell_put put = {s, NULL, here, cols, 4 * j, acc, 0, to};
+				if (!turn) vl_cells_put(&put);
+			}
+		}
+	}
+	vl_cells_end();
+}
+
+void vl_sum_rows(const vl_row_sum *p, const void *a, const void *b, float *y) {
+	sum_call c = {p, a, b, y};
+	if (p->m * p->n * p->k < 1000000) sum_rows(&c, 0, 1);
+	else vl_deal(sum_rows, &c);
+}
+#else
+vl_n vl_packed_cells(const vl_factor *f) { return 0; }
+void vl_pack_cells(const vl_factor *f, const float *w, uint16_t *out) {}
+void vl_multiply16(const vl_product *p, const void *a, const uint16_t *b, float *h, const uint16_t *hb, const uint16_t *d, const float *bias, void *y) {}
+void vl_sum_rows(const vl_row_sum *p, const void *a, const void *b, float *y) {}
+#endif

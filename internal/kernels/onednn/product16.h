@@ -1,0 +1,31 @@
+// Own products in bfloat16; see product.h, whose descriptions they share.
+#ifndef VL_PRODUCT16_H
+#define VL_PRODUCT16_H
+#include "cells.h"
+
+// A second factor as it lies in float32: element (tap, k, n) at tap·st + k·sk +
+// n·sn. tight: the terms of all taps in a row, not every tap's in cells of its
+// own. split: thin factors keep the precision of float32 as sums of two numbers.
+enum { VL_WHOLE, VL_SPLIT_TERMS, VL_SPLIT_COLUMNS };
+typedef struct {
+	vl_n taps, k, n, st, sk, sn;
+	int tight, split;
+} vl_factor;
+
+// How many numbers of bf16 a factor takes in cells, and its packing.
+vl_n vl_packed_cells(const vl_factor *f);
+void vl_pack_cells(const vl_factor *f, const float *w, uint16_t *out);
+
+// vl_multiply16 is vl_multiply with factors rounded to bf16. a and y are bf16
+// where p->a16 and p->y16. Unless d is NULL h is written first: its r channels are
+// a·d, with a's windows.
+void vl_multiply16(const vl_product *p, const void *a, const uint16_t *b, float *h, const uint16_t *hb, const uint16_t *d, const float *bias, void *y);
+
+// vl_sum_rows is y (m, n) = aᵀ·b over the rows of a (k, m) and b (k, n), one of
+// them float32 and thin, or both bf16.
+typedef struct {
+	vl_n m, n, k, lda, ldb, ldy;
+	int a16, b16, acc;
+} vl_row_sum;
+void vl_sum_rows(const vl_row_sum *p, const void *a, const void *b, float *y);
+#endif
