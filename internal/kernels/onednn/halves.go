@@ -29,12 +29,25 @@ func half(bufs ...kernels.Buf) bool {
 	return false
 }
 
+// widened puts views that say float32 in place of the buffers in bf16, for a check
+// of all else, and reports whether there are any.
+func widened(bufs ...*kernels.Buf) bool {
+	any := false
+	for _, b := range bufs {
+		if half(*b) {
+			c := **b
+			c.Storage = buffer.F32
+			*b, any = &c, true
+		}
+	}
+	return any
+}
+
 // rowwise is a kernel that makes rows of some operands out of the same rows of
 // others, or sums over rows. The operands are fields of its parameters: bind is
 // called once per block of rows, while they stand for that block.
 type rowwise struct {
 	in, out []*kernels.Buf // an operand that is added to is both
-	perRow  []*kernels.Buf // one number a row, float32
 	bind    func(rows int, first bool) (kernels.Run, error)
 }
 
@@ -55,7 +68,7 @@ func (k *Kernels) blocks(r rowwise) (kernels.Run, error) {
 	saved := map[*kernels.Buf]kernels.Buf{}
 	total, cols := 0, 0
 	operands := append(append([]*kernels.Buf{}, r.in...), r.out...)
-	for _, o := range append(operands, r.perRow...) {
+	for _, o := range operands {
 		if *o != nil {
 			saved[o] = *o
 		}
@@ -119,11 +132,6 @@ func (k *Kernels) blocks(r rowwise) (kernels.Run, error) {
 				*o = sub(b, i >= len(r.in))
 			}
 		}
-		for _, o := range r.perRow {
-			if b := saved[o]; b != nil {
-				*o = b.Reshape(b.Len(), 1).Slice(r0, n).Reshape(n)
-			}
-		}
 		var err error
 		if p.run, err = r.bind(n, r0 == 0); err != nil {
 			return nil, err
@@ -156,47 +164,6 @@ func added(acc bool, b *kernels.Buf) []*kernels.Buf {
 		return []*kernels.Buf{b}
 	}
 	return nil
-}
-
-func (k *Kernels) unaryHalf(p kernels.Unary) (kernels.Run, error) {
-	return k.blocks(rowwise{in: []*kernels.Buf{&p.X}, out: []*kernels.Buf{&p.Y, &p.Deriv},
-		bind: func(int, bool) (kernels.Run, error) { return k.Unary(p) }})
-}
-
-func (k *Kernels) unaryBackwardHalf(p kernels.Unary) (kernels.Run, error) {
-	return k.blocks(rowwise{in: append(added(p.Accumulate, &p.DX), &p.X, &p.DY, &p.Deriv), out: []*kernels.Buf{&p.DX},
-		bind: func(int, bool) (kernels.Run, error) { return k.UnaryBackward(p) }})
-}
-
-func (k *Kernels) binaryHalf(p kernels.Binary) (kernels.Run, error) {
-	return k.blocks(rowwise{in: append(added(p.Accumulate, &p.Y), &p.X, &p.Z), out: []*kernels.Buf{&p.Y},
-		bind: func(int, bool) (kernels.Run, error) { return k.Binary(p) }})
-}
-
-func (k *Kernels) channelAffineHalf(p kernels.ChannelAffine) (kernels.Run, error) {
-	return k.blocks(rowwise{in: append(added(p.Accumulate, &p.Y), &p.X), out: []*kernels.Buf{&p.Y},
-		bind: func(int, bool) (kernels.Run, error) { return k.ChannelAffine(p) }})
-}
-
-func (k *Kernels) columnSumHalf(p kernels.ColumnSum) (kernels.Run, error) {
-	return k.blocks(rowwise{in: []*kernels.Buf{&p.X, &p.Z}, bind: func(_ int, first bool) (kernels.Run, error) {
-		q := p
-		q.Accumulate = p.Accumulate || !first
-		return k.ColumnSum(q)
-	}})
-}
-
-func (k *Kernels) layerNormHalf(p kernels.LayerNorm) (kernels.Run, error) {
-	return k.blocks(rowwise{in: []*kernels.Buf{&p.X}, out: []*kernels.Buf{&p.Y}, perRow: []*kernels.Buf{&p.Mean, &p.RStd},
-		bind: func(int, bool) (kernels.Run, error) { return k.LayerNorm(p) }})
-}
-
-func (k *Kernels) layerNormBackwardHalf(p kernels.LayerNorm) (kernels.Run, error) {
-	if p.DGamma != nil || p.DBeta != nil {
-		return nil, fmt.Errorf("kernels: LayerNorm: gradients of γ and β from bf16 are not made")
-	}
-	return k.blocks(rowwise{in: append(added(p.AccumulateDX, &p.DX), &p.X, &p.DY), out: []*kernels.Buf{&p.DX}, perRow: []*kernels.Buf{&p.Mean, &p.RStd},
-		bind: func(int, bool) (kernels.Run, error) { return k.LayerNormBackward(p) }})
 }
 
 // whole binds a kernel on copies in float32 of its operands in bf16, for the few

@@ -173,3 +173,132 @@ func TestHalves(t *testing.T) {
 	a.P = nil
 	check("Attention without P", bufs{&a.Q.Buf, &a.K.Buf, &a.V.Buf}, bufs{&a.O.Buf}, func() (kernels.Run, error) { return k.Attention(a) })
 }
+
+// TestHalvesOnEveryProcessor holds the loops over bf16 of each instruction set to
+// the portable kernels in float32: every mix of operands, rows with gaps, NaN.
+func TestHalvesOnEveryProcessor(t *testing.T) {
+	k := locked(t)
+	defer k.limitISA(3)
+	for limit := range 4 {
+		k.limitISA(limit)
+		testMixes(t, k, limit)
+	}
+}
+
+func testMixes(t *testing.T, k *Kernels, limit int) {
+	r := rand.New(rand.NewPCG(5, 6))
+	const rows, cols, gap = 3, 549, 11 // more than one piece, and a rest
+	noise := func(shape ...int) *buffer.Buffer {
+		b := whole(r, gap, shape...)
+		for i := range b.F32() {
+			b.F32()[i] = float32(r.NormFloat64())
+		}
+		halved(buffer.Of(b.F32(), len(b.F32())))
+		return b
+	}
+	inBF16 := func(b *buffer.Buffer) *buffer.Buffer {
+		h := halved(buffer.Of(clone(b).F32(), len(b.F32())))
+		return buffer.At(h.Pointer(), buffer.BF16, b.Pitch, b.Shape...)
+	}
+	at := func(b *buffer.Buffer, i int) float64 {
+		if b.Storage == buffer.BF16 {
+			return float64(math.Float32frombits(uint32(b.BF16()[i]) << 16))
+		}
+		return float64(b.F32()[i])
+	}
+	// every runs bind with each mix of storages; fields from out on are written.
+	// Rounding to bf16 is off by 2⁻⁸ at most, a rough form by 2⁻¹⁰ more; below floor
+	// they are of floor.
+	every := func(name string, floor float64, fields []*kernels.Buf, out int, bind func(k kernels.Kernels) (kernels.Run, error)) {
+		t.Helper()
+		start := make([]kernels.Buf, len(fields))
+		want := make([]kernels.Buf, len(fields))
+		for i, f := range fields {
+			start[i], *f = *f, clone(*f)
+			want[i] = *f
+		}
+		f, err := bind(kernels.Go{})
+		run(t, f, err)
+		for mix := range 1 << len(fields) {
+			for i, f := range fields {
+				*f = clone(start[i])
+				if mix>>i&1 != 0 {
+					*f = inBF16(start[i])
+				}
+			}
+			f, err := bind(k)
+			run(t, f, err)
+			for i := out; i < len(fields); i++ {
+				got := *fields[i]
+				for j, w := range want[i].F32() { // gaps included
+					g, w := at(got, j), float64(w)
+					if !(g == w || math.Abs(g-w) <= max(math.Abs(w), floor)*5/1024 || math.IsNaN(g) && math.IsNaN(w)) {
+						t.Fatalf("%s, limit %d, mix %b: result %d at %d is %v, want %v", name, limit, mix, i, j, g, w)
+					}
+				}
+			}
+		}
+		for i, f := range fields {
+			*f = start[i]
+		}
+	}
+	type bufs = []*kernels.Buf
+	x, y, z, d := noise(rows, cols), noise(rows, cols), noise(rows, cols), noise(rows, cols)
+	for i := range x.F32() {
+		x.F32()[i] *= 3
+	}
+	halved(buffer.Of(x.F32(), len(x.F32())))
+	const small = 1. / 128
+	for _, f := range []kernels.Func{kernels.Relu, kernels.LeakyRelu, kernels.Elu, kernels.Gelu, kernels.GeluTanh, kernels.Silu, kernels.HardSwish, kernels.HardSigmoid,
+		kernels.Sigmoid, kernels.Tanh, kernels.Erf, kernels.Exp, kernels.Abs, kernels.Clip, kernels.Affine} {
+		u := kernels.Unary{Func: f, A: .25, B: .5, X: x, Y: y, Deriv: d}
+		every("Unary", small, bufs{&u.X, &u.Y, &u.Deriv}, 1, func(k kernels.Kernels) (kernels.Run, error) { return k.Unary(u) })
+		u.Deriv, u.X = nil, clone(x)
+		copy(u.X.F32(), []float32{float32(math.NaN()), math.Float32frombits(0xffff0000), 300, -300, 0, 20, -20, math.Float32frombits(0x7f7f0000), float32(math.Inf(1))})
+		every("Unary without Deriv", small, bufs{&u.X, &u.Y}, 1, func(k kernels.Kernels) (kernels.Run, error) { return k.Unary(u) })
+		for _, acc := range []bool{false, true} {
+			u = kernels.Unary{Func: f, A: .25, B: .5, X: x, DY: y, DX: d, Accumulate: acc}
+			every("UnaryBackward", 1, bufs{&u.X, &u.DY, &u.DX}, 2, func(k kernels.Kernels) (kernels.Run, error) { return k.UnaryBackward(u) })
+		}
+	}
+	for _, acc := range []bool{false, true} {
+		u := kernels.Unary{Func: kernels.Gelu, DY: y, DX: z, Deriv: d, Accumulate: acc}
+		every("UnaryBackward from Deriv", 1, bufs{&u.DY, &u.Deriv, &u.DX}, 2, func(k kernels.Kernels) (kernels.Run, error) { return k.UnaryBackward(u) })
+		for _, f := range []kernels.BinaryFunc{kernels.Add, kernels.Sub, kernels.Mul, kernels.Max, kernels.Min} {
+			for _, other := range []*buffer.Buffer{z, noise(cols), noise(rows, 1)} {
+				b := kernels.Binary{Func: f, X: x, Z: other, Y: y, Accumulate: acc}
+				every("Binary", 1, bufs{&b.X, &b.Z, &b.Y}, 2, func(k kernels.Kernels) (kernels.Run, error) { return k.Binary(b) })
+			}
+		}
+		vector := func(n int) *buffer.Buffer { return buffer.Of(noise(1, n).F32(), n) }
+		c := kernels.ChannelAffine{X: x, Scale: vector(cols), Shift: vector(cols), Y: y, Accumulate: acc}
+		every("ChannelAffine", 1, bufs{&c.X, &c.Y}, 1, func(k kernels.Kernels) (kernels.Run, error) { return k.ChannelAffine(c) })
+		l := kernels.LayerNorm{X: x, Gamma: vector(cols), Beta: vector(cols), Y: y, Mean: vector(rows), RStd: vector(rows), Epsilon: 1e-6}
+		every("LayerNorm", small, bufs{&l.X, &l.Y}, 1, func(k kernels.Kernels) (kernels.Run, error) { return k.LayerNorm(l) })
+		l.DY, l.DX, l.AccumulateDX, l.DGamma, l.DBeta = z, d, acc, vector(cols), vector(cols)
+		every("LayerNormBackward", 1, bufs{&l.X, &l.DY, &l.DX}, 2, func(k kernels.Kernels) (kernels.Run, error) { return k.LayerNormBackward(l) })
+		s := kernels.ColumnSum{X: x, Z: z, Y: vector(cols), Accumulate: acc}
+		sums := buffer.Of(append([]float32(nil), s.Y.F32()...), cols)
+		q := s
+		q.Y = sums
+		f, err := kernels.Go{}.ColumnSum(q)
+		run(t, f, err)
+		for mix := range 4 {
+			q := s
+			q.Y = buffer.Of(append([]float32(nil), s.Y.F32()...), cols)
+			if mix&1 != 0 {
+				q.X = inBF16(x)
+			}
+			if mix&2 != 0 {
+				q.Z = inBF16(z)
+			}
+			f, err := k.ColumnSum(q)
+			run(t, f, err)
+			for i, w := range sums.F32() {
+				if g := q.Y.F32()[i]; math.Abs(float64(g-w)) > 1e-4 {
+					t.Fatalf("ColumnSum, limit %d, mix %b: %v at %d, want %v", limit, mix, g, i, w)
+				}
+			}
+		}
+	}
+}

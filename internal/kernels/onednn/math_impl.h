@@ -16,6 +16,43 @@ INLINE vf T(load_n)(const float *p, vl_n n) {
 }
 INLINE void T(store_n)(float *p, vf v, vl_n n) { memcpy(p, &v, n * 4); }
 #endif
+
+// bf16 to float32, and back: to nearest, ties to even, NaN stays NaN. The
+// processor's own conversion makes 0 of denormals.
+INLINE vf T(wider)(vh h) { return (vf)(__builtin_convertvector(h, vi) << 16); }
+#if HALVES
+INLINE vh T(narrower)(vf v) { return (vh)_mm512_cvtneps_pbh((__m512)v); }
+#else
+INLINE vh T(narrower)(vf v) {
+	vi u = (vi)v, nan = v != v, rounded = u + 0x7fff + (u >> 16 & 1);
+	return __builtin_convertvector(((rounded & ~nan) | ((u | 0x400000) & nan)) >> 16, vh);
+}
+#endif
+// n ≤ LANES elements from i on of memory in float32, or in bf16 where half.
+INLINE vf T(get)(const void *p, vl_n i, vl_n n, int half) {
+	p = vl_at(p, i, half);
+	if (!half) return n == LANES ? T(load)(p) : T(load_n)(p, n);
+	if (n == LANES) return T(wider)(*(const vh *)p);
+#if LANES == 16
+	return T(wider)((vh)_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p));
+#else
+	vh h = {0};
+	memcpy(&h, p, n * 2);
+	return T(wider)(h);
+#endif
+}
+INLINE void T(put)(void *p, vl_n i, vl_n n, int half, vf v) {
+	p = vl_at(p, i, half);
+	if (!half) {
+		if (n == LANES) T(store)(p, v);
+		else T(store_n)(p, v, n);
+		return;
+	}
+	vh h = T(narrower)(v);
+	if (n == LANES) *(vh *)p = h;
+	else memcpy(p, &h, n * 2);
+}
+
 INLINE vf T(sel)(vi m, vf a, vf b) { return (vf)(((vi)a & m) | ((vi)b & ~m)); }
 INLINE vf T(max)(vf a, vf b) { return T(sel)(a > b, a, b); }
 INLINE vf T(min)(vf a, vf b) { return T(sel)(a < b, a, b); }
@@ -72,6 +109,15 @@ INLINE vf T(exp_in)(vf x) {
 // x ≤ 0
 INLINE vf T(exp_down)(vf x) { return T(sel)(x < -87, T(set)(0), T(exp_in)(T(atleast)(x, -87))); }
 
+// −87 ≤ x ≤ 88, to 2⁻¹³ of the result
+INLINE vf T(exp_rough)(vf x) {
+	vf t = x * 1.44269504f + 12582912.0f, r = x * 1.44269504f - (t - 12582912.0f);
+	vf p = 0.0551710105f * r + 0.242611198f;
+	p = p * r + 0.693261079f;
+	p = p * r + 0.999928074f;
+	return p * (vf)(((vi)t + (127 - 0x4b400000)) << 23);
+}
+
 // erf in two ranges, about 1 ulp (N. Juffa's approximation).
 INLINE vf T(erf)(vf x) {
 	vf t = T(atmost)(T(abs)(x), 4.0f), s = t * t;
@@ -108,6 +154,22 @@ INLINE vf T(tanh)(vf x) {
 }
 
 INLINE vf T(sigmoid)(vf x) { return 1.0f / (1.0f + T(exp_in)(T(atleast)(T(atmost)(-x, 88), -87))); }
+
+// 1/x to 2⁻¹¹
+#if LANES == 16
+INLINE vf T(inverse_rough)(vf x) { return (vf)_mm512_rcp14_ps((__m512)x); }
+#elif LANES == 8
+INLINE vf T(inverse_rough)(vf x) { return (vf)_mm256_rcp_ps((__m256)x); }
+#else
+INLINE vf T(inverse_rough)(vf x) { return 1.0f / x; }
+#endif
+
+// The sigmoid of x into s, of −x into c.
+INLINE void T(sigmoids_rough)(vf x, vf *s, vf *c) {
+	vf e = T(exp_rough)(T(atleast)(T(atmost)(-x, 40), -40));
+	*s = T(inverse_rough)(1.0f + e);
+	*c = e * *s;
+}
 
 INLINE vf T(sqrt)(vf x) {
 	for (int i = 0; i < LANES; i++) x[i] = __builtin_sqrtf(x[i]);

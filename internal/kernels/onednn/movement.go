@@ -34,25 +34,30 @@ func collapsed(dims []int, strides ...[]int) (d []int, s [][]int) {
 // Binary implements [kernels.Kernels]: up to three axes after merging, the
 // innermost one contiguous or broadcast.
 func (k *Kernels) Binary(p kernels.Binary) (kernels.Run, error) {
-	if half(p.X, p.Z, p.Y) {
-		return k.binaryHalf(p)
-	}
-	s, err := p.Check()
-	if !native(s, err, p.Y) || p.Func == kernels.Pow {
+	q := p
+	narrow := widened(&q.X, &q.Z, &q.Y)
+	s, err := q.Check()
+	portable := func() (kernels.Run, error) {
+		if narrow && err == nil {
+			return k.whole(append(added(p.Accumulate, &p.Y), &p.X, &p.Z), []*kernels.Buf{&p.Y}, func() (kernels.Run, error) { return k.Go.Binary(p) })
+		}
 		return k.Go.Binary(p)
+	}
+	if !native(s, err, p.Y) || p.Func == kernels.Pow {
+		return portable()
 	}
 	axes := len(p.Y.Shape)
 	dims, st := collapsed(p.Y.Shape, kernels.Strides(p.X, axes), kernels.Strides(p.Z, axes), kernels.Strides(p.Y, axes))
 	n := len(dims)
 	if n > 3 || st[0][n-1] > 1 || st[1][n-1] > 1 || st[2][n-1] != 1 {
-		return k.Go.Binary(p)
+		return portable()
 	}
-	box := &C.vl_box{dim: [3]C.vl_n{1, 1, 1}}
+	box := &C.vl_box{dim: [3]C.vl_n{1, 1, 1}, x16: flag(half(p.X)), z16: flag(half(p.Z)), y16: flag(half(p.Y))}
 	for i, d := range dims {
 		at := 3 - n + i
 		box.dim[at], box.x[at], box.z[at], box.y[at] = C.vl_n(d), C.vl_n(st[0][i]), C.vl_n(st[1][i]), C.vl_n(st[2][i])
 	}
-	f, acc, x, z, y := C.int(p.Func), flag(p.Accumulate), ptr(p.X), ptr(p.Z), ptr(p.Y)
+	f, acc, x, z, y := C.int(p.Func), flag(p.Accumulate), p.X.Pointer(), p.Z.Pointer(), p.Y.Pointer()
 	return func() { C.vl_binary(f, acc, box, x, z, y) }, nil
 }
 

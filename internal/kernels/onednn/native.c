@@ -24,7 +24,7 @@ static void thread_free(void *p) {
 }
 
 static void init(void) {
-	vl_kernels = vl_rows_select(2);
+	vl_kernels = vl_rows_select(3);
 	pthread_key_create(&key, thread_free);
 	init_status = dnnl_engine_create(&vl_engine, dnnl_cpu, 0);
 	dnnl_set_primitive_cache_capacity(4096);
@@ -116,7 +116,7 @@ int vl_sgemm(const vl_gemm *g, const float *a, const float *b, const float *bias
 	for (vl_n i = 0; i < (g->batch > 1 ? g->batch : 1); i++, a += g->sa, b += g->sb, y += g->sy) {
 		float beta = g->acc ? 1 : 0;
 		if (bias) { // the rows start from the bias
-			vl_kernels->affine(g->m, g->n, bias, 0, NULL, NULL, y, g->ldy, g->acc);
+			vl_kernels->affine(g->m, g->n, (vl_mat){(void *)bias}, NULL, NULL, (vl_mat){y, g->ldy}, g->acc);
 			beta = 1;
 		}
 		int s = dnnl_sgemm(g->ta ? 'T' : 'N', g->tb ? 'T' : 'N', g->m, g->n, g->k, g->alpha, a, g->lda, b, g->ldb, beta, y, g->ldy);
@@ -226,41 +226,36 @@ typedef struct {
 	int f;
 	float a, b;
 	vl_n rows, cols;
-	const float *x;
-	vl_n xp;
-	float *y;
-	vl_n yp;
-	float *d;
-	vl_n dp;
+	vl_mat x, y, d;
 } unary_call;
 
 static void unary_part(void *arg, int part, int parts) {
 	const unary_call *c = arg;
 	if (c->rows == 1) {
 		vl_n at = vl_from(c->cols, 64, part, parts), n = vl_from(c->cols, 64, part + 1, parts) - at;
-		if (n) vl_kernels->unary(c->f, c->a, c->b, 1, n, c->x + at, c->xp, c->y + at, c->yp, c->d ? c->d + at : NULL, c->dp);
+		if (n) vl_kernels->map(c->f, c->a, c->b, 1, n, vl_from_at(c->x, 0, at), vl_from_at(c->y, 0, at), vl_from_at(c->d, 0, at));
 		return;
 	}
 	vl_n at = vl_from(c->rows, 1, part, parts), n = vl_from(c->rows, 1, part + 1, parts) - at;
-	if (n) vl_kernels->unary(c->f, c->a, c->b, n, c->cols, c->x + at * c->xp, c->xp, c->y + at * c->yp, c->yp, c->d ? c->d + at * c->dp : NULL, c->dp);
+	if (n) vl_kernels->map(c->f, c->a, c->b, n, c->cols, vl_from_at(c->x, at, 0), vl_from_at(c->y, at, 0), vl_from_at(c->d, at, 0));
 }
 
-int vl_unary(int f, float a, float b, vl_n rows, vl_n cols, const float *x, vl_n xp, float *y, vl_n yp, float *d, vl_n dp) {
-	if (vl_shares() == 1 || rows * cols < FEW) return vl_kernels->unary(f, a, b, rows, cols, x, xp, y, yp, d, dp);
-	if (!vl_kernels->unary(f, a, b, 0, 0, x, xp, y, yp, d, dp)) return 0;
-	unary_call c = {f, a, b, rows, cols, x, xp, y, yp, d, dp};
+int vl_unary(int f, float a, float b, vl_n rows, vl_n cols, vl_mat x, vl_mat y, vl_mat d) {
+	if (vl_shares() == 1 || rows * cols < FEW) return vl_kernels->map(f, a, b, rows, cols, x, y, d);
+	if (!vl_kernels->map(f, a, b, 0, 0, x, y, d)) return 0;
+	unary_call c = {f, a, b, rows, cols, x, y, d};
 	vl_deal(unary_part, &c);
 	return 1;
 }
-int vl_unary_backward(int f, float a, float b, int acc, vl_n rows, vl_n cols, const float *x, vl_n xp, const float *dy, vl_n gp, float *dx, vl_n dp) {
-	return vl_kernels->unary_backward(f, a, b, acc, rows, cols, x, xp, dy, gp, dx, dp);
+int vl_unary_backward(int f, float a, float b, int acc, vl_n rows, vl_n cols, vl_mat x, vl_mat dy, vl_mat dx) {
+	return vl_kernels->map_backward(f, a, b, acc, rows, cols, x, dy, dx);
 }
 
 typedef struct {
 	int f, acc, axis;
 	const vl_box *box;
-	const float *x, *z;
-	float *y;
+	const void *x, *z;
+	void *y;
 } binary_call;
 
 static void binary_part(void *arg, int part, int parts) {
@@ -269,10 +264,10 @@ static void binary_part(void *arg, int part, int parts) {
 	int i = c->axis;
 	vl_n step = i == 2 ? 64 : 1, at = vl_from(box.dim[i], step, part, parts), n = vl_from(box.dim[i], step, part + 1, parts) - at;
 	box.dim[i] = n;
-	if (n) vl_kernels->binary(c->f, c->acc, &box, c->x + at * box.x[i], c->z + at * box.z[i], c->y + at * box.y[i]);
+	if (n) vl_kernels->binary(c->f, c->acc, &box, vl_at(c->x, at * box.x[i], box.x16), vl_at(c->z, at * box.z[i], box.z16), vl_at(c->y, at * box.y[i], box.y16));
 }
 
-void vl_binary(int f, int acc, const vl_box *box, const float *x, const float *z, float *y) {
+void vl_binary(int f, int acc, const vl_box *box, const void *x, const void *z, void *y) {
 	if (vl_shares() == 1 || box->dim[0] * box->dim[1] * box->dim[2] < FEW) {
 		vl_kernels->binary(f, acc, box, x, z, y);
 		return;
@@ -281,25 +276,23 @@ void vl_binary(int f, int acc, const vl_box *box, const float *x, const float *z
 	binary_call c = {f, acc, axis, box, x, z, y};
 	vl_deal(binary_part, &c);
 }
-void vl_affine(vl_n rows, vl_n c, const float *x, vl_n xp, const float *scale, const float *shift, float *y, vl_n yp, int acc) {
-	vl_kernels->affine(rows, c, x, xp, scale, shift, y, yp, acc);
+void vl_affine(vl_n rows, vl_n c, vl_mat x, const float *scale, const float *shift, vl_mat y, int acc) {
+	vl_kernels->affine(rows, c, x, scale, shift, y, acc);
 }
-void vl_column_sum(vl_n rows, vl_n c, const float *x, vl_n xp, const float *z, vl_n zp, float *y, int acc) {
-	vl_kernels->column_sum(rows, c, x, xp, z, zp, y, acc, 1, vl_scratch(c * sizeof(double)));
+void vl_column_sum(vl_n rows, vl_n c, vl_mat x, vl_mat z, float *y, int acc) {
+	vl_kernels->column_sum(rows, c, x, z, y, acc, 1, vl_scratch(c * sizeof(double)));
 }
 void vl_reduce_columns(vl_n outer, vl_n rows, vl_n c, const float *x, vl_n xo, vl_n xp, float *y, float scale) {
 	double *sum = vl_scratch(c * sizeof(double));
-	for (vl_n i = 0; i < outer; i++) vl_kernels->column_sum(rows, c, x + i * xo, xp, NULL, 0, y + i * c, 0, scale, sum);
+	for (vl_n i = 0; i < outer; i++) vl_kernels->column_sum(rows, c, (vl_mat){(void *)(x + i * xo), xp}, (vl_mat){0}, y + i * c, 0, scale, sum);
 }
 void vl_reduce_rows(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, float scale) { vl_kernels->row_sum(rows, c, x, xp, y, scale); }
 
 typedef struct {
 	vl_n rows, c;
-	const float *x;
-	vl_n xp;
+	vl_mat x;
 	const float *g, *b;
-	float *y;
-	vl_n yp;
+	vl_mat y;
 	float *mean, *rstd;
 	double eps;
 } norm_call;
@@ -307,17 +300,17 @@ typedef struct {
 static void norm_part(void *arg, int part, int parts) {
 	const norm_call *c = arg;
 	vl_n at = vl_from(c->rows, 1, part, parts), n = vl_from(c->rows, 1, part + 1, parts) - at;
-	vl_kernels->layer_norm(n, c->c, c->x + at * c->xp, c->xp, c->g, c->b, c->y + at * c->yp, c->yp, c->mean ? c->mean + at : NULL, c->rstd ? c->rstd + at : NULL, c->eps);
+	vl_kernels->layer_norm(n, c->c, vl_from_at(c->x, at, 0), c->g, c->b, vl_from_at(c->y, at, 0), c->mean ? c->mean + at : NULL, c->rstd ? c->rstd + at : NULL, c->eps);
 }
 
-void vl_layer_norm(vl_n rows, vl_n c, const float *x, vl_n xp, const float *g, const float *b, float *y, vl_n yp, float *mean, float *rstd, double eps) {
-	norm_call n = {rows, c, x, xp, g, b, y, yp, mean, rstd, eps};
+void vl_layer_norm(vl_n rows, vl_n c, vl_mat x, const float *g, const float *b, vl_mat y, float *mean, float *rstd, double eps) {
+	norm_call n = {rows, c, x, g, b, y, mean, rstd, eps};
 	if (rows * c < FEW) norm_part(&n, 0, 1);
 	else vl_deal(norm_part, &n);
 }
-void vl_layer_norm_backward(vl_n rows, vl_n c, const float *x, vl_n xp, const float *dy, vl_n gp, const float *g, const float *mean, const float *rstd,
-	float *dx, vl_n dp, int acc, float *dg, float *db) {
-	vl_kernels->layer_norm_backward(rows, c, x, xp, dy, gp, g, mean, rstd, dx, dp, acc, dg, db, vl_scratch(c * 24));
+void vl_layer_norm_backward(vl_n rows, vl_n c, vl_mat x, vl_mat dy, const float *g, const float *mean, const float *rstd, vl_mat dx, int acc, float *dg,
+	float *db) {
+	vl_kernels->layer_norm_backward(rows, c, x, dy, g, mean, rstd, dx, acc, dg, db, vl_scratch(c * 24));
 }
 void vl_softmax(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, vl_n yp, int log) { vl_kernels->softmax(rows, c, x, xp, NULL, 0, y, yp, log, 0); }
 void vl_softmax_backward(vl_n rows, vl_n c, const float *y, vl_n yp, const float *dy, vl_n gp, float *dx, vl_n dp, int log, int acc) {

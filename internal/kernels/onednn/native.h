@@ -90,16 +90,16 @@ typedef struct {
 void vl_copy(const vl_copy_box *b, const void *src, void *dst, void *whole);
 
 // The kernel set, by function.
-int vl_unary(int f, float a, float b, vl_n rows, vl_n cols, const float *x, vl_n xp, float *y, vl_n yp, float *d, vl_n dp);
-int vl_unary_backward(int f, float a, float b, int acc, vl_n rows, vl_n cols, const float *x, vl_n xp, const float *dy, vl_n gp, float *dx, vl_n dp);
-void vl_binary(int f, int acc, const vl_box *box, const float *x, const float *z, float *y);
-void vl_affine(vl_n rows, vl_n c, const float *x, vl_n xp, const float *scale, const float *shift, float *y, vl_n yp, int acc);
-void vl_column_sum(vl_n rows, vl_n c, const float *x, vl_n xp, const float *z, vl_n zp, float *y, int acc);
+int vl_unary(int f, float a, float b, vl_n rows, vl_n cols, vl_mat x, vl_mat y, vl_mat d);
+int vl_unary_backward(int f, float a, float b, int acc, vl_n rows, vl_n cols, vl_mat x, vl_mat dy, vl_mat dx);
+void vl_binary(int f, int acc, const vl_box *box, const void *x, const void *z, void *y);
+void vl_affine(vl_n rows, vl_n c, vl_mat x, const float *scale, const float *shift, vl_mat y, int acc);
+void vl_column_sum(vl_n rows, vl_n c, vl_mat x, vl_mat z, float *y, int acc);
 void vl_reduce_columns(vl_n outer, vl_n rows, vl_n c, const float *x, vl_n xo, vl_n xp, float *y, float scale);
 void vl_reduce_rows(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, float scale);
-void vl_layer_norm(vl_n rows, vl_n c, const float *x, vl_n xp, const float *g, const float *b, float *y, vl_n yp, float *mean, float *rstd, double eps);
-void vl_layer_norm_backward(vl_n rows, vl_n c, const float *x, vl_n xp, const float *dy, vl_n gp, const float *g, const float *mean, const float *rstd,
-	float *dx, vl_n dp, int acc, float *dg, float *db);
+void vl_layer_norm(vl_n rows, vl_n c, vl_mat x, const float *g, const float *b, vl_mat y, float *mean, float *rstd, double eps);
+void vl_layer_norm_backward(vl_n rows, vl_n c, vl_mat x, vl_mat dy, const float *g, const float *mean, const float *rstd, vl_mat dx, int acc, float *dg,
+	float *db);
 void vl_softmax(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, vl_n yp, int log);
 void vl_softmax_backward(vl_n rows, vl_n c, const float *y, vl_n yp, const float *dy, vl_n gp, float *dx, vl_n dp, int log, int acc);
 void vl_pool(const vl_pool_shape *s, const float *x, float *y, int64_t *index);

@@ -144,7 +144,7 @@ func (k *Kernels) Name() string { return "onednn" }
 func (k *Kernels) ISA() string { return C.GoString(C.vl_isa()) }
 
 // limitISA makes the C loops those of a lesser processor: 0 baseline, 1 AVX2, 2
-// whatever there is. Only for tests, while no kernel runs.
+// AVX-512 without bf16, 3 whatever there is. Only for tests, while no kernel runs.
 func (k *Kernels) limitISA(limit int) { C.vl_limit_isa(C.int(limit)) }
 
 // withoutTiles makes products of bf16 those of processors without AMX. Only for
@@ -227,6 +227,14 @@ func ptr(b *buffer.Buffer) *C.float {
 		return nil
 	}
 	return (*C.float)(b.Pointer())
+}
+
+// mat is b as rows for C, absent for nil.
+func mat(b *buffer.Buffer) C.vl_mat {
+	if b == nil {
+		return C.vl_mat{}
+	}
+	return C.vl_mat{p: b.Pointer(), pitch: C.vl_n(b.Pitch), half: flag(half(b))}
 }
 
 func flag(b bool) C.int {

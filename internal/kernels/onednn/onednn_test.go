@@ -37,7 +37,7 @@ func TestF64(t *testing.T) { testkernel.Run(t, locked(t), buffer.F64, 1e-12) }
 // AVX, which a machine with more never picks by itself.
 func TestLesserProcessors(t *testing.T) {
 	k := locked(t)
-	defer k.limitISA(2)
+	defer k.limitISA(3)
 	for limit, want := range []string{"baseline", "AVX2"} {
 		k.limitISA(limit)
 		if k.ISA() != want {

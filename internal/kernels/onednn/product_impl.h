@@ -3,6 +3,7 @@
 // instruction set; see rows.c. product.c feeds it.
 
 // MR·2 sums, two vectors of b and one factor fill the registers.
+#undef MR
 #if LANES == 16
 #define MR 12
 #else

@@ -9,24 +9,22 @@ import "github.com/vislora/vislora/internal/kernels"
 
 // LayerNorm implements [kernels.Kernels].
 func (k *Kernels) LayerNorm(p kernels.LayerNorm) (kernels.Run, error) {
-	if half(p.X, p.Y) {
-		return k.layerNormHalf(p)
-	}
-	s, err := p.Check(false)
+	q := p
+	widened(&q.X, &q.Y)
+	s, err := q.Check(false)
 	if !native(s, err, p.X) {
 		return k.Go.LayerNorm(p)
 	}
-	rows, c, xp, yp, eps := C.vl_n(p.X.Rows()), C.vl_n(p.X.Cols()), pitch(p.X), pitch(p.Y), C.double(p.Epsilon)
-	x, g, b, y, mean, rstd := ptr(p.X), ptr(p.Gamma), ptr(p.Beta), ptr(p.Y), ptr(p.Mean), ptr(p.RStd)
-	return func() { C.vl_layer_norm(rows, c, x, xp, g, b, y, yp, mean, rstd, eps) }, nil
+	rows, c, eps := C.vl_n(p.X.Rows()), C.vl_n(p.X.Cols()), C.double(p.Epsilon)
+	x, g, b, y, mean, rstd := mat(p.X), ptr(p.Gamma), ptr(p.Beta), mat(p.Y), ptr(p.Mean), ptr(p.RStd)
+	return func() { C.vl_layer_norm(rows, c, x, g, b, y, mean, rstd, eps) }, nil
 }
 
 // LayerNormBackward implements [kernels.Kernels].
 func (k *Kernels) LayerNormBackward(p kernels.LayerNorm) (kernels.Run, error) {
-	if half(p.X, p.DY, p.DX) {
-		return k.layerNormBackwardHalf(p)
-	}
-	s, err := p.Check(true)
+	q := p
+	widened(&q.X, &q.DY, &q.DX)
+	s, err := q.Check(true)
 	if !native(s, err, p.X) {
 		return k.Go.LayerNormBackward(p)
 	}
@@ -34,10 +32,9 @@ func (k *Kernels) LayerNormBackward(p kernels.LayerNorm) (kernels.Run, error) {
 		return nil, err
 	}
 	rows, c, acc := C.vl_n(p.X.Rows()), C.vl_n(p.X.Cols()), flag(p.AccumulateDX)
-	x, dy, g, mean, rstd := ptr(p.X), ptr(p.DY), ptr(p.Gamma), ptr(p.Mean), ptr(p.RStd)
-	dx, dg, db := ptr(p.DX), ptr(p.DGamma), ptr(p.DBeta)
-	xp, gp, dp := pitch(p.X), pitch(p.DY), pitch(p.DX)
-	return func() { C.vl_layer_norm_backward(rows, c, x, xp, dy, gp, g, mean, rstd, dx, dp, acc, dg, db) }, nil
+	x, dy, g, mean, rstd := mat(p.X), mat(p.DY), ptr(p.Gamma), ptr(p.Mean), ptr(p.RStd)
+	dx, dg, db := mat(p.DX), ptr(p.DGamma), ptr(p.DBeta)
+	return func() { C.vl_layer_norm_backward(rows, c, x, dy, g, mean, rstd, dx, acc, dg, db) }, nil
 }
 
 // Softmax implements [kernels.Kernels].
@@ -74,67 +71,67 @@ func vectorised(f kernels.Func) bool {
 
 // Unary implements [kernels.Kernels].
 func (k *Kernels) Unary(p kernels.Unary) (kernels.Run, error) {
-	if half(p.X, p.Y, p.Deriv) {
-		return k.unaryHalf(p)
-	}
-	s, err := p.Check(false)
+	q := p
+	narrow := widened(&q.X, &q.Y, &q.Deriv)
+	s, err := q.Check(false)
 	if !native(s, err, p.X) || !vectorised(p.Func) {
+		if narrow && err == nil {
+			return k.blocks(rowwise{in: []*kernels.Buf{&p.X}, out: []*kernels.Buf{&p.Y, &p.Deriv}, bind: func(int, bool) (kernels.Run, error) { return k.Go.Unary(p) }})
+		}
 		return k.Go.Unary(p)
 	}
 	rows, cols := layout(p.X, p.Y, p.Deriv)
 	f, a, b := C.int(p.Func), C.float(p.A), C.float(p.B)
-	x, y, d, xp, yp, dp := ptr(p.X), ptr(p.Y), ptr(p.Deriv), pitch(p.X), pitch(p.Y), pitch(p.Deriv)
-	return func() { C.vl_unary(f, a, b, rows, cols, x, xp, y, yp, d, dp) }, nil
+	x, y, d := mat(p.X), mat(p.Y), mat(p.Deriv)
+	return func() { C.vl_unary(f, a, b, rows, cols, x, y, d) }, nil
 }
 
 // UnaryBackward implements [kernels.Kernels].
 func (k *Kernels) UnaryBackward(p kernels.Unary) (kernels.Run, error) {
-	if half(p.X, p.DY, p.DX, p.Deriv) {
-		return k.unaryBackwardHalf(p)
-	}
-	s, err := p.Check(true)
-	if !native(s, err, p.DY) {
-		return k.Go.UnaryBackward(p)
-	}
-	if p.Deriv != nil {
+	q := p
+	narrow := widened(&q.X, &q.DY, &q.DX, &q.Deriv)
+	s, err := q.Check(true)
+	if native(s, err, p.DY) && p.Deriv != nil {
 		return k.Binary(kernels.Binary{Func: kernels.Mul, X: p.DY, Z: p.Deriv, Y: p.DX, Accumulate: p.Accumulate})
 	}
-	if !vectorised(p.Func) {
+	if !native(s, err, p.DY) || !vectorised(p.Func) {
+		if narrow && err == nil {
+			return k.blocks(rowwise{in: append(added(p.Accumulate, &p.DX), &p.X, &p.DY), out: []*kernels.Buf{&p.DX},
+				bind: func(int, bool) (kernels.Run, error) { return k.Go.UnaryBackward(p) }})
+		}
 		return k.Go.UnaryBackward(p)
 	}
 	rows, cols := layout(p.DY, p.X, p.DX)
 	f, a, b, acc := C.int(p.Func), C.float(p.A), C.float(p.B), flag(p.Accumulate)
-	x, dy, dx, xp, gp, dp := ptr(p.X), ptr(p.DY), ptr(p.DX), pitch(p.X), pitch(p.DY), pitch(p.DX)
-	return func() { C.vl_unary_backward(f, a, b, acc, rows, cols, x, xp, dy, gp, dx, dp) }, nil
+	x, dy, dx := mat(p.X), mat(p.DY), mat(p.DX)
+	return func() { C.vl_unary_backward(f, a, b, acc, rows, cols, x, dy, dx) }, nil
 }
 
 // ChannelAffine implements [kernels.Kernels].
 func (k *Kernels) ChannelAffine(p kernels.ChannelAffine) (kernels.Run, error) {
-	if half(p.X, p.Y) {
-		return k.channelAffineHalf(p)
-	}
-	s, err := p.Check()
+	q := p
+	widened(&q.X, &q.Y)
+	s, err := q.Check()
 	if !native(s, err, p.X) {
 		return k.Go.ChannelAffine(p)
 	}
-	rows, c, xp, yp, acc := C.vl_n(p.X.Rows()), C.vl_n(p.X.Cols()), pitch(p.X), pitch(p.Y), flag(p.Accumulate)
-	x, scale, shift, y := ptr(p.X), ptr(p.Scale), ptr(p.Shift), ptr(p.Y)
-	return func() { C.vl_affine(rows, c, x, xp, scale, shift, y, yp, acc) }, nil
+	rows, c, acc := C.vl_n(p.X.Rows()), C.vl_n(p.X.Cols()), flag(p.Accumulate)
+	x, scale, shift, y := mat(p.X), ptr(p.Scale), ptr(p.Shift), mat(p.Y)
+	return func() { C.vl_affine(rows, c, x, scale, shift, y, acc) }, nil
 }
 
 // ColumnSum implements [kernels.Kernels].
 func (k *Kernels) ColumnSum(p kernels.ColumnSum) (kernels.Run, error) {
-	if half(p.X, p.Z) {
-		return k.columnSumHalf(p)
-	}
-	s, err := p.Check()
+	q := p
+	widened(&q.X, &q.Z)
+	s, err := q.Check()
 	if !native(s, err, p.X) {
 		return k.Go.ColumnSum(p)
 	}
 	if err := reserve(8 * p.X.Cols()); err != nil {
 		return nil, err
 	}
-	rows, c, xp, zp, acc := C.vl_n(p.X.Rows()), C.vl_n(p.X.Cols()), pitch(p.X), pitch(p.Z), flag(p.Accumulate)
-	x, z, y := ptr(p.X), ptr(p.Z), ptr(p.Y)
-	return func() { C.vl_column_sum(rows, c, x, xp, z, zp, y, acc) }, nil
+	rows, c, acc := C.vl_n(p.X.Rows()), C.vl_n(p.X.Cols()), flag(p.Accumulate)
+	x, z, y := mat(p.X), mat(p.Z), ptr(p.Y)
+	return func() { C.vl_column_sum(rows, c, x, z, y, acc) }, nil
 }

@@ -24,10 +24,28 @@ static inline __attribute__((always_inline)) float vl_widened(uint16_t x) {
 	return f;
 }
 
-// The functions, in the order of kernels.Func.
+// Rows of float32, or of bf16 where half; p is NULL for an operand that is absent.
+typedef struct {
+	void *p;
+	vl_n pitch;
+	int half;
+} vl_mat;
+
+// Element i of memory that holds float32 or bf16.
+static inline __attribute__((always_inline)) void *vl_at(const void *p, vl_n i, int half) { return (char *)p + i * (half ? 2 : 4); }
+
+// The operand from an element on.
+static inline vl_mat vl_from_at(vl_mat m, vl_n row, vl_n col) {
+	if (m.p) m.p = vl_at(m.p, row * m.pitch + col, m.half);
+	return m;
+}
+
+// The functions, in the order of kernels.Func; behind them forms that are exact
+// enough for results in bf16.
 enum {
 	VL_RELU, VL_LEAKY_RELU, VL_ELU, VL_SELU, VL_CELU, VL_GELU, VL_GELU_TANH, VL_SILU, VL_HARD_SWISH, VL_HARD_SIGMOID, VL_SIGMOID, VL_TANH,
-	VL_SOFTPLUS, VL_SOFTSIGN, VL_MISH, VL_ERF, VL_EXP, VL_LOG, VL_SQRT, VL_RECIPROCAL, VL_NEG, VL_ABS, VL_CLIP, VL_POW_CONST, VL_AFFINE
+	VL_SOFTPLUS, VL_SOFTSIGN, VL_MISH, VL_ERF, VL_EXP, VL_LOG, VL_SQRT, VL_RECIPROCAL, VL_NEG, VL_ABS, VL_CLIP, VL_POW_CONST, VL_AFFINE,
+	VL_GELU_ROUGH = 64, VL_GELU_TANH_ROUGH, VL_SILU_ROUGH, VL_SIGMOID_ROUGH
 };
 
 // The functions of two scalars, in the order of kernels.BinaryFunc.
@@ -36,6 +54,7 @@ enum { VL_ADD, VL_SUB, VL_MUL, VL_DIV, VL_MAX, VL_MIN };
 typedef struct {
 	vl_n dim[3];
 	vl_n x[3], z[3], y[3]; // strides; the innermost of x and z is 0 or 1, of y 1
+	int x16, z16, y16;     // bf16 in memory
 } vl_box;
 
 // vl_attn describes an attention over strided views; see kernels.Attention.
@@ -58,16 +77,18 @@ typedef struct {
 // One set of kernels per instruction set.
 typedef struct {
 	const char *isa;
-	// f(x) into y, and f'(x) into d unless NULL; 0 when the function is not here.
+	// map in float32
 	int (*unary)(int f, float a, float b, vl_n rows, vl_n cols, const float *x, vl_n xp, float *y, vl_n yp, float *d, vl_n dp);
-	int (*unary_backward)(int f, float a, float b, int acc, vl_n rows, vl_n cols, const float *x, vl_n xp, const float *dy, vl_n gp, float *dx, vl_n dp);
-	void (*binary)(int f, int acc, const vl_box *box, const float *x, const float *z, float *y);
-	void (*affine)(vl_n rows, vl_n c, const float *x, vl_n xp, const float *scale, const float *shift, float *y, vl_n yp, int acc);
-	void (*column_sum)(vl_n rows, vl_n c, const float *x, vl_n xp, const float *z, vl_n zp, float *y, int acc, float scale, double *sum);
+	// f(x) into y, and f'(x) into d unless absent; 0 when the function is not here.
+	int (*map)(int f, float a, float b, vl_n rows, vl_n cols, vl_mat x, vl_mat y, vl_mat d);
+	int (*map_backward)(int f, float a, float b, int acc, vl_n rows, vl_n cols, vl_mat x, vl_mat dy, vl_mat dx);
+	void (*binary)(int f, int acc, const vl_box *box, const void *x, const void *z, void *y);
+	void (*affine)(vl_n rows, vl_n c, vl_mat x, const float *scale, const float *shift, vl_mat y, int acc);
+	void (*column_sum)(vl_n rows, vl_n c, vl_mat x, vl_mat z, float *y, int acc, float scale, double *sum);
 	void (*row_sum)(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, float scale);
-	void (*layer_norm)(vl_n rows, vl_n c, const float *x, vl_n xp, const float *g, const float *b, float *y, vl_n yp, float *mean, float *rstd, double eps);
-	void (*layer_norm_backward)(vl_n rows, vl_n c, const float *x, vl_n xp, const float *dy, vl_n gp, const float *g, const float *mean, const float *rstd,
-		float *dx, vl_n dp, int acc, float *dg, float *db, double *sums);
+	void (*layer_norm)(vl_n rows, vl_n c, vl_mat x, const float *g, const float *b, vl_mat y, float *mean, float *rstd, double eps);
+	void (*layer_norm_backward)(vl_n rows, vl_n c, vl_mat x, vl_mat dy, const float *g, const float *mean, const float *rstd, vl_mat dx, int acc, float *dg,
+		float *db, double *sums);
 	void (*softmax)(vl_n rows, vl_n c, const float *x, vl_n xp, const float *mask, vl_n mp, float *y, vl_n yp, int log, int masked);
 	void (*softmax_backward)(vl_n rows, vl_n c, const float *y, vl_n yp, const float *dy, vl_n gp, float *dx, vl_n dp, int log, int acc);
 	void (*add_rows)(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, vl_n yp);
@@ -90,6 +111,6 @@ typedef struct {
 } vl_rows;
 
 // The best set for this processor that is not above limit: 0 baseline, 1 AVX2,
-// 2 AVX-512.
+// 2 AVX-512, 3 that with its conversion to bf16.
 const vl_rows *vl_rows_select(int limit);
 #endif

@@ -1,30 +1,28 @@
 // Compiled once per instruction set; see rows.c. No include guard on purpose.
 typedef float T(vf) __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t T(vi) __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef uint16_t T(vh) __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
 #define vf T(vf)
 #define vi T(vi)
+#define vh T(vh)
 #define INLINE static inline __attribute__((always_inline))
 
 #include "math_impl.h"
+#include "narrow_impl.h"
 #include "elementwise_impl.h"
 
 // Sums of 32 rows in float32, sums of those in float64.
-static void T(column_sum)(vl_n rows, vl_n c, const float *x, vl_n xp, const float *z, vl_n zp, float *y, int acc, float scale, double *sum) {
+INLINE void T(column_sums)(int xh, int zh, vl_n rows, vl_n c, vl_mat x, vl_mat z, float *y, int acc, float scale, double *sum) {
 	memset(sum, 0, c * sizeof *sum);
 	for (vl_n r0 = 0; r0 < rows; r0 += 32) {
 		vl_n r1 = r0 + 32 < rows ? r0 + 32 : rows;
 		for (vl_n i = 0; i < c; i += LANES) {
 			vl_n n = c - i < LANES ? c - i : LANES;
 			vf s = {0};
-			if (n == LANES) {
-				if (z) for (vl_n r = r0; r < r1; r++) s += T(load)(x + r * xp + i) * T(load)(z + r * zp + i);
-				else for (vl_n r = r0; r < r1; r++) s += T(load)(x + r * xp + i);
-			} else {
-				for (vl_n r = r0; r < r1; r++) {
-					vf v = T(load_n)(x + r * xp + i, n);
-					if (z) v *= T(load_n)(z + r * zp + i, n);
-					s += v;
-				}
+			for (vl_n r = r0; r < r1; r++) {
+				vf v = T(get)(x.p, r * x.pitch + i, n, xh);
+				if (z.p) v *= T(get)(z.p, r * z.pitch + i, n, zh);
+				s += v;
 			}
 			for (int j = 0; j < n; j++) sum[i + j] += s[j];
 		}
@@ -32,13 +30,19 @@ static void T(column_sum)(vl_n rows, vl_n c, const float *x, vl_n xp, const floa
 	for (vl_n i = 0; i < c; i++) y[i] = (float)(sum[i] * scale + (acc ? y[i] : 0));
 }
 
-INLINE double T(row_total)(vl_n c, const float *x) {
+static void T(column_sum)(vl_n rows, vl_n c, vl_mat x, vl_mat z, float *y, int acc, float scale, double *sum) {
+	if (x.half && (!z.p || z.half)) T(column_sums)(1, 1, rows, c, x, z, y, acc, scale, sum);
+	else if (x.half || z.half) T(column_sums)(x.half, z.half, rows, c, x, z, y, acc, scale, sum);
+	else T(column_sums)(0, 0, rows, c, x, z, y, acc, scale, sum);
+}
+
+INLINE double T(row_total)(vl_n c, const void *x, int half) {
 	double total = 0;
 	for (vl_n i = 0; i < c;) {
 		vl_n end = c - i > 64 * LANES ? i + 64 * LANES : c;
 		vf s = {0};
-		for (; i + LANES <= end; i += LANES) s += T(load)(x + i);
-		if (i < end) s += T(load_n)(x + i, end - i);
+		for (; i + LANES <= end; i += LANES) s += T(get)(x, i, LANES, half);
+		if (i < end) s += T(get)(x, i, end - i, half);
 		i = end;
 		total += T(sum)(s);
 	}
@@ -46,25 +50,27 @@ INLINE double T(row_total)(vl_n c, const float *x) {
 }
 
 static void T(row_sum)(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, float scale) {
-	for (vl_n r = 0; r < rows; r++) y[r] = (float)(T(row_total)(c, x + r * xp) * scale);
+	for (vl_n r = 0; r < rows; r++) y[r] = (float)(T(row_total)(c, x + r * xp, 0) * scale);
 }
 
-static void T(layer_norm)(vl_n rows, vl_n c, const float *x, vl_n xp, const float *g, const float *b, float *y, vl_n yp, float *mean, float *rstd, double eps) {
-	for (vl_n r = 0; r < rows; r++, x += xp, y += yp) {
-		float mu = (float)(T(row_total)(c, x) / c);
+INLINE void T(norm_rows)(int xh, int yh, vl_n rows, vl_n c, vl_mat x, const float *g, const float *b, vl_mat y, float *mean, float *rstd, double eps) {
+	for (vl_n r = 0; r < rows; r++) {
+		const void *px = vl_at(x.p, r * x.pitch, xh);
+		void *py = vl_at(y.p, r * y.pitch, yh);
+		float mu = (float)(T(row_total)(c, px, xh) / c);
 		double total = 0, shift = 0;
 		for (vl_n i = 0; i < c;) {
 			vl_n end = c - i > 64 * LANES ? i + 64 * LANES : c;
 			vf s = {0}, m = {0};
 			for (; i + LANES <= end; i += LANES) {
-				vf d = T(load)(x + i) - mu;
+				vf d = T(get)(px, i, LANES, xh) - mu;
 				s += d * d;
 				m += d;
 			}
 			total += T(sum)(s);
 			shift += T(sum)(m);
 			for (; i < end; i++) {
-				double d = (double)x[i] - mu;
+				double d = (double)T(get)(px, i, 1, xh)[0] - mu;
 				total += d * d;
 				shift += d;
 			}
@@ -76,57 +82,52 @@ static void T(layer_norm)(vl_n rows, vl_n c, const float *x, vl_n xp, const floa
 		if (rstd) rstd[r] = rs;
 		for (vl_n i = 0; i < c; i += LANES) {
 			vl_n n = c - i < LANES ? c - i : LANES;
-			int full = n == LANES;
-			vf v = (((full ? T(load)(x + i) : T(load_n)(x + i, n)) - mu) - at) * rs;
-			if (g) v *= full ? T(load)(g + i) : T(load_n)(g + i, n);
-			if (b) v += full ? T(load)(b + i) : T(load_n)(b + i, n);
-			if (full) T(store)(y + i, v);
-			else T(store_n)(y + i, v, n);
+			vf v = ((T(get)(px, i, n, xh) - mu) - at) * rs;
+			if (g) v *= T(get)(g, i, n, 0);
+			if (b) v += T(get)(b, i, n, 0);
+			T(put)(py, i, n, yh, v);
 		}
 	}
 }
 
+static void T(layer_norm)(vl_n rows, vl_n c, vl_mat x, const float *g, const float *b, vl_mat y, float *mean, float *rstd, double eps) {
+	if (x.half) T(norm_rows)(1, y.half, rows, c, x, g, b, y, mean, rstd, eps);
+	else if (y.half) T(norm_rows)(0, 1, rows, c, x, g, b, y, mean, rstd, eps);
+	else T(norm_rows)(0, 0, rows, c, x, g, b, y, mean, rstd, eps);
+}
+
 // sums holds 2·c doubles and 2·c floats: totals, and the rows in flight.
-static void T(layer_norm_backward)(vl_n rows, vl_n c, const float *x, vl_n xp, const float *dy, vl_n gp, const float *g, const float *mean, const float *rstd,
-	float *dx, vl_n dp, int acc, float *dg, float *db, double *sums) {
+INLINE void T(norm_rows_backward)(int xh, int gh, int dh, vl_n rows, vl_n c, vl_mat x, vl_mat dy, const float *g, const float *mean, const float *rstd, vl_mat dx,
+	int acc, float *dg, float *db, double *sums) {
 	float *part = (float *)(sums + 2 * c);
 	int params = dg || db;
 	if (params) memset(sums, 0, c * (2 * sizeof(double) + 2 * sizeof(float)));
-	for (vl_n r = 0; r < rows; r++, x += xp, dy += gp) {
+	for (vl_n r = 0; r < rows; r++) {
+		const void *px = vl_at(x.p, r * x.pitch, xh), *pg = vl_at(dy.p, r * dy.pitch, gh);
 		float mu = mean[r], rs = rstd[r];
 		vf s1 = {0}, s2 = {0};
 		for (vl_n i = 0; i < c; i += LANES) {
 			vl_n n = c - i < LANES ? c - i : LANES;
-			int full = n == LANES;
-			vf d = full ? T(load)(dy + i) : T(load_n)(dy + i, n);
-			vf hat = ((full ? T(load)(x + i) : T(load_n)(x + i, n)) - mu) * rs;
+			vf d = T(get)(pg, i, n, gh), hat = (T(get)(px, i, n, xh) - mu) * rs;
 			if (params) {
-				if (full) {
-					T(store)(part + i, T(load)(part + i) + d * hat);
-					T(store)(part + c + i, T(load)(part + c + i) + d);
-				} else {
-					T(store_n)(part + i, T(load_n)(part + i, n) + d * hat, n);
-					T(store_n)(part + c + i, T(load_n)(part + c + i, n) + d, n);
-				}
+				T(put)(part, i, n, 0, T(get)(part, i, n, 0) + d * hat);
+				T(put)(part, c + i, n, 0, T(get)(part, c + i, n, 0) + d);
 			}
-			if (g) d *= full ? T(load)(g + i) : T(load_n)(g + i, n);
+			if (g) d *= T(get)(g, i, n, 0);
 			s1 += d;
 			s2 += d * hat;
 		}
-		if (dx) {
+		if (dx.p) {
+			void *pd = vl_at(dx.p, r * dx.pitch, dh);
 			float m1 = T(sum)(s1) / c, m2 = T(sum)(s2) / c;
 			for (vl_n i = 0; i < c; i += LANES) {
 				vl_n n = c - i < LANES ? c - i : LANES;
-				int full = n == LANES;
-				vf d = full ? T(load)(dy + i) : T(load_n)(dy + i, n);
-				vf hat = ((full ? T(load)(x + i) : T(load_n)(x + i, n)) - mu) * rs;
-				if (g) d *= full ? T(load)(g + i) : T(load_n)(g + i, n);
+				vf d = T(get)(pg, i, n, gh), hat = (T(get)(px, i, n, xh) - mu) * rs;
+				if (g) d *= T(get)(g, i, n, 0);
 				d = (d - m1 - hat * m2) * rs;
-				if (acc) d += full ? T(load)(dx + i) : T(load_n)(dx + i, n);
-				if (full) T(store)(dx + i, d);
-				else T(store_n)(dx + i, d, n);
+				if (acc) d += T(get)(pd, i, n, dh);
+				T(put)(pd, i, n, dh, d);
 			}
-			dx += dp;
 		}
 		if (params && (r % 32 == 31 || r + 1 == rows)) {
 			for (vl_n i = 0; i < 2 * c; i++) sums[i] += part[i];
@@ -139,6 +140,14 @@ static void T(layer_norm_backward)(vl_n rows, vl_n c, const float *x, vl_n xp, c
 	}
 }
 
+static void T(layer_norm_backward)(vl_n rows, vl_n c, vl_mat x, vl_mat dy, const float *g, const float *mean, const float *rstd, vl_mat dx, int acc, float *dg,
+	float *db, double *sums) {
+	if (x.half || dx.half) T(norm_rows_backward)(x.half, dy.half, dx.half, rows, c, x, dy, g, mean, rstd, dx, acc, dg, db, sums);
+	else if (dy.half) T(norm_rows_backward)(0, 1, 0, rows, c, x, dy, g, mean, rstd, dx, acc, dg, db, sums);
+	else T(norm_rows_backward)(0, 0, 0, rows, c, x, dy, g, mean, rstd, dx, acc, dg, db, sums);
+}
+
+#ifndef REST
 // With a mask it is added first. masked: a row that is −∞ everywhere becomes 0.
 static void T(softmax)(vl_n rows, vl_n c, const float *x, vl_n xp, const float *mask, vl_n mp, float *y, vl_n yp, int log, int masked) {
 	for (vl_n r = 0; r < rows; r++, x += xp, y += yp) {
@@ -211,16 +220,22 @@ static void T(softmax_backward)(vl_n rows, vl_n c, const float *y, vl_n yp, cons
 	}
 }
 
-#include "narrow_impl.h"
 #include "skinny_impl.h"
 #include "window_impl.h"
 #include "product_impl.h"
+#define REST ISA
+#endif
+#define R(name) CAT(name, REST)
 
-static const vl_rows T(rows) = {ISA_NAME, T(unary), T(unary_backward), T(binary), T(affine), T(column_sum), T(row_sum), T(layer_norm), T(layer_norm_backward),
-	T(softmax), T(softmax_backward), T(add_rows), T(narrow), T(widen_rows), T(dots), T(widen), T(outer), T(pool), T(depthwise_weights), T(pack), T(panel), MR, 2 * LANES};
+static const vl_rows T(rows) = {ISA_NAME, T(unary), T(map), T(map_backward), T(binary), T(affine), T(column_sum), T(row_sum), T(layer_norm), T(layer_norm_backward),
+	R(softmax), R(softmax_backward), T(add_rows), T(narrow), T(widen_rows), R(dots), R(widen), R(outer), R(pool), R(depthwise_weights), R(pack), R(panel), MR, 2 * LANES};
 
 #undef EACH_FUNCTION
-#undef MR
+#undef EACH_HALF_FUNCTION
+#undef CHUNK
+#undef R
+#undef REST
 #undef INLINE
 #undef vf
 #undef vi
+#undef vh
