@@ -229,19 +229,37 @@ INLINE void rows(const void *const *row, const int x16, vl_n k, __m512 s, const 
 	}
 }
 
-// Pairs of rows of x are rows of a tile.
-INLINE void pairs(const void *x, const int x16, vl_n xp, vl_n n, vl_n k, __m512 s, const int scaled, uint16_t *out) {
+// Two rows of x are a row of both tiles.
+INLINE void pair(__m512i even, __m512i odd, vl_n t, uint16_t *out) {
 	const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
 	const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+	out += t / CELL * CELL_SIZE + t % CELL * 16;
+	_mm512_storeu_si512(out, _mm512_permutex2var_epi16(even, low, odd));
+	_mm512_storeu_si512(out + CELL_SIZE / 2, _mm512_permutex2var_epi16(even, high, odd));
+}
+
+INLINE void pairs(const void *x, const int x16, vl_n xp, vl_n n, vl_n k, __m512 s, const int scaled, uint16_t *out) {
 	vl_n size = x16 ? 2 : 4;
 	for (vl_n t = 0; t < vl_cells(k) * CELL; t += 2) {
-		uint16_t *to = out + t / CELL * CELL_SIZE + t % CELL * 16;
 		const char *at = (const char *)x + t * xp * size;
 		__m512i even = t < k ? take(at, x16, 0, n, s, scaled) : _mm512_setzero_si512();
 		__m512i odd = t + 1 < k ? take(at + xp * size, x16, 0, n, s, scaled) : _mm512_setzero_si512();
-		_mm512_storeu_si512(to, _mm512_permutex2var_epi16(even, low, odd));
-		_mm512_storeu_si512(to + CELL_SIZE / 2, _mm512_permutex2var_epi16(even, high, odd));
+		pair(even, odd, t, out);
 	}
+}
+
+INLINE void pairs_of(const void *const *row, const int x16, vl_n at, vl_n n, vl_n k, uint16_t *out) {
+	const __m512 one = _mm512_set1_ps(1);
+	for (vl_n t = 0; t < vl_cells(k) * CELL; t += 2) {
+		__m512i even = t < k && row[t] ? take(row[t], x16, at, n, one, 0) : _mm512_setzero_si512();
+		__m512i odd = t + 1 < k && row[t + 1] ? take(row[t + 1], x16, at, n, one, 0) : _mm512_setzero_si512();
+		pair(even, odd, t, out);
+	}
+}
+
+void vl_cells_b_rows(const void *const *row, int x16, vl_n at, vl_n n, vl_n k, uint16_t *out) {
+	if (x16) pairs_of(row, 1, at, n, k, out);
+	else pairs_of(row, 0, at, n, k, out);
 }
 
 #define EACH(F, ...) \
@@ -284,5 +302,6 @@ void vl_cells_put(const vl_cell_put *put) {}
 void vl_cells_a(const void *const *row, int x16, vl_n k, float scale, uint16_t *out) {}
 void vl_cells_a_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out) {}
 void vl_cells_b(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out) {}
+void vl_cells_b_rows(const void *const *row, int x16, vl_n at, vl_n n, vl_n k, uint16_t *out) {}
 void vl_cells_b_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out) {}
 #endif

@@ -56,5 +56,7 @@ static inline vl_n vl_cells(vl_n k) { return (k + CELL - 1) / CELL; }
 void vl_cells_a(const void *const *row, int x16, vl_n k, float scale, uint16_t *out);
 void vl_cells_a_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out);
 void vl_cells_b(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out);
+// vl_cells_b of rows wherever they are, from element at on; NULL is a row of zeros.
+void vl_cells_b_rows(const void *const *row, int x16, vl_n at, vl_n n, vl_n k, uint16_t *out);
 void vl_cells_b_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out);
 #endif

@@ -120,6 +120,9 @@ func (k *Kernels) convWeights(p kernels.Conv) (kernels.Run, error) {
 	if pointwise(p) {
 		return k.MatMul(kernels.MatMul{A: p.Y, TransA: true, B: p.X, Y: p.W.Reshape(cout, cg), M: cout, N: cg, K: p.Y.Rows(), Accumulate: p.Accumulate})
 	}
+	if run := k.sumWindows(p); run != nil {
+		return run, nil
+	}
 	x, w, y, acc := ptr(p.X), ptr(p.W), ptr(p.Y), flag(p.Accumulate)
 	// oneDNN 2.6 has no fast gradient for depthwise kernels beyond 3×3.
 	if p.Groups > 1 && cg == 1 && cout == p.Groups && p.W.Shape[2]*p.W.Shape[3] > 9 {

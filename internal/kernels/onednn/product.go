@@ -229,8 +229,7 @@ func (k *Kernels) convolve(p kernels.Conv, backward bool) (kernels.Run, error) {
 	l.tight = k.bf16 && whole && l.k%C.CELL != 0
 	g := &C.vl_product{m: n(to.Rows()), n: n(l.n), k: n(l.k), lda: pitch(from), step: 1, ldy: pitch(to), acc: flag(p.Accumulate), window: 1,
 		a16: flag(half(from)), y16: flag(half(to)), tight: flag(l.tight)}
-	g.at = C.vl_window{h: n(from.Shape[1]), w: n(from.Shape[2]), oh: n(to.Shape[1]), ow: n(to.Shape[2]), kh: n(w[2]), kw: n(w[3]),
-		sh: n(p.Stride[0]), sw: n(p.Stride[1]), dh: n(p.Dilation[0]), dw: n(p.Dilation[1]), pt: n(p.Pads[0]), pl: n(p.Pads[1]), backward: flag(backward)}
+	g.at = window(p, from, to, backward)
 	o := operands{a: from, y: to, b: operand{p.W, l}}
 	if !backward {
 		o.bias = p.Bias
@@ -253,6 +252,13 @@ func (k *Kernels) convolve(p kernels.Conv, backward bool) (kernels.Run, error) {
 	return k.multiply(g, o)
 }
 
+// window describes what a convolution reads of from to make to.
+func window(p kernels.Conv, from, to *buffer.Buffer, backward bool) C.vl_window {
+	n := func(i int) C.vl_n { return C.vl_n(i) }
+	return C.vl_window{h: n(from.Shape[1]), w: n(from.Shape[2]), oh: n(to.Shape[1]), ow: n(to.Shape[2]), kh: n(p.W.Shape[2]), kw: n(p.W.Shape[3]),
+		sh: n(p.Stride[0]), sw: n(p.Stride[1]), dh: n(p.Dilation[0]), dw: n(p.Dilation[1]), pt: n(p.Pads[0]), pl: n(p.Pads[1]), backward: flag(backward)}
+}
+
 // sumRows is a product over rows, the gradient of a factor, one of them or both in
 // bf16; nil for others.
 func (k *Kernels) sumRows(p kernels.MatMul) kernels.Run {
@@ -262,5 +268,19 @@ func (k *Kernels) sumRows(p kernels.MatMul) kernels.Run {
 	s := &C.vl_row_sum{m: C.vl_n(p.M), n: C.vl_n(p.N), k: C.vl_n(p.K), lda: pitch(p.A), ldb: pitch(p.B), ldy: pitch(p.Y),
 		a16: flag(half(p.A)), b16: flag(half(p.B)), acc: flag(p.Accumulate)}
 	a, b, y := p.A.Pointer(), p.B.Pointer(), ptr(p.Y)
+	return func() { C.vl_sum_rows(s, a, b, y) }
+}
+
+// sumWindows is the gradient of a kernel, where the map or the other gradient is in
+// bf16; nil where neither is.
+func (k *Kernels) sumWindows(p kernels.Conv) kernels.Run {
+	w := p.W.Shape
+	if !k.bf16 || !half(p.X) && !half(p.Y) || half(p.W) || p.Groups != 1 || w[2]*w[3] > C.VL_TAPS {
+		return nil
+	}
+	n := func(i int) C.vl_n { return C.vl_n(i) }
+	s := &C.vl_row_sum{m: n(w[0]), n: n(w[1]), k: n(p.Y.Rows()), lda: pitch(p.Y), ldb: pitch(p.X), ldy: n(w[1] * w[2] * w[3]),
+		a16: flag(half(p.Y)), b16: flag(half(p.X)), acc: flag(p.Accumulate), window: 1, at: window(p, p.X, p.Y, false)}
+	a, b, y := p.Y.Pointer(), p.X.Pointer(), ptr(p.W)
 	return func() { C.vl_sum_rows(s, a, b, y) }
 }

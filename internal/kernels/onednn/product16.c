@@ -315,50 +315,85 @@ typedef struct {
 	float *y;
 } sum_call;
 
+// A side of such a sum: its rows, and how many columns they have.
+typedef struct {
+	const char *x;
+	int x16;
+	vl_n n, ld;
+} side;
+
+// give adds one panel's sums to y, or writes them: h rows from row i on, which are
+// columns where turn.
+static void give(const sum_call *c, const float *s, vl_n h, vl_n i, vl_n j, vl_n cols, vl_n tap, int turn, int acc) {
+	const vl_row_sum *p = c->p;
+	vl_n taps = p->window ? p->at.kh * p->at.kw : 1;
+	if (!turn && taps == 1) {
+		void *to[CELL];
+		for (vl_n q = 0; q < h; q++) to[q] = c->y + (i + q) * p->ldy;
+		vl_cell_put put = {s, NULL, h, cols, 4 * j, acc, 0, to};
+		vl_cells_put(&put);
+		return;
+	}
+	for (vl_n q = 0; q < h; q++) {
+		float *y = turn ? c->y + j * p->ldy + i + q : c->y + (i + q) * p->ldy + j * taps + tap;
+		vl_n step = turn ? p->ldy : taps;
+		for (vl_n e = 0; e < cols; e++) y[e * step] = s[q * CELL + e] + (acc ? y[e * step] : 0);
+	}
+}
+
 // The side with fewer columns is packed once, as rows; the other passes by, a panel
-// at a time.
+// of columns at a time, at every tap of a window.
 static void sum_rows(void *arg, int at, int parts) {
 	const sum_call *c = arg;
 	const vl_row_sum *p = c->p;
-	int turn = !p->b16 || p->a16 && p->n < p->m; // y is made turned
-	const char *few = turn ? c->b : c->a, *many = turn ? c->a : c->b;
-	vl_n r = turn ? p->n : p->m, n = turn ? p->m : p->n, ldf = turn ? p->ldb : p->lda, ldm = turn ? p->lda : p->ldb;
-	int f16 = turn ? p->b16 : p->a16, m16 = turn ? p->a16 : p->b16;
-	vl_n copies = f16 ? 1 : column_parts(r), wide = copies * r, most = p->k < TERMS * CELL ? p->k : TERMS * CELL, cells = vl_cells(most);
+	side few = {c->a, p->a16, p->m, p->lda}, many = {c->b, p->b16, p->n, p->ldb};
+	int turn = !p->window && (!p->b16 || p->a16 && p->n < p->m); // y is made turned
+	if (turn) {
+		side swap = few;
+		few = many, many = swap;
+	}
+	vl_n copies = few.x16 ? 1 : column_parts(few.n), wide = copies * few.n, most = p->k < TERMS * CELL ? p->k : TERMS * CELL, cells = vl_cells(most);
 	uint16_t *rows = vl_room((vl_cells(wide) + 2) * cells * CELL_SIZE * 2), *panel = rows + vl_cells(wide) * cells * CELL_SIZE, *split = panel + cells * CELL_SIZE;
 	float s[CELL * CELL] __attribute__((aligned(64)));
-	parts_order o = copies > 1 ? order(r, copies) : (parts_order){0};
-	__mmask16 m = r < 16 ? (1u << r) - 1 : 0xffff;
+	parts_order o = copies > 1 ? order(few.n, copies) : (parts_order){0};
+	__mmask16 m = few.n < 16 ? (1u << few.n) - 1 : 0xffff;
+	vl_phase f = {.n = 1};
+	if (p->window) vl_phase_of(&p->at, 0, &f);
+	vl_n panels = vl_cells(many.n), all = f.n * panels, pixel[TERMS * CELL];
+	vl_origin origin[TERMS * CELL];
+	const void *row[TERMS * CELL];
 	vl_cells_begin();
 	for (vl_n k0 = 0; k0 < p->k; k0 += most) {
 		vl_n k = p->k - k0 < most ? p->k - k0 : most;
-		const char *from = few + k0 * ldf * (f16 ? 2 : 4);
-		vl_n ld = ldf;
-		int x16 = f16;
+		side from = few;
+		from.x += k0 * few.ld * (few.x16 ? 2 : 4);
 		if (copies > 1) {
-			for (vl_n i = 0; i < k; i++) _mm512_storeu_si512(split + i * CELL, parts_row(_mm512_maskz_loadu_ps(m, (const float *)from + i * ldf), o));
-			from = (const char *)split, ld = CELL, x16 = 1;
+			for (vl_n i = 0; i < k; i++) _mm512_storeu_si512(split + i * CELL, parts_row(_mm512_maskz_loadu_ps(m, (const float *)from.x + i * few.ld), o));
+			from = (side){(const char *)split, 1, wide, CELL};
 		}
 		for (vl_n i = 0; i < wide; i += CELL)
-			vl_cells_a_turned(from + i * (x16 ? 2 : 4), x16, ld, wide - i < CELL ? wide - i : CELL, k, 1, rows + i / CELL * cells * CELL_SIZE);
+			vl_cells_a_turned(from.x + i * (from.x16 ? 2 : 4), from.x16, from.ld, wide - i < CELL ? wide - i : CELL, k, 1, rows + i / CELL * cells * CELL_SIZE);
+		if (p->window) vl_rows_of(&p->at, &f, k0, k, origin, pixel);
 		vl_cell_run run = {panel, vl_cells(k), 0};
-		int acc = p->acc || k0;
-		for (vl_n j = vl_from(n, CELL, at, parts), end = vl_from(n, CELL, at + 1, parts); j < end; j += CELL) {
-			vl_n cols = n - j < CELL ? n - j : CELL;
-			vl_cells_b(many + (k0 * ldm + j) * (m16 ? 2 : 4), m16, ldm, cols, k, 1, panel);
-			for (vl_n i = 0; i < r; i += CELL) {
-				vl_n here = r - i < CELL ? r - i : CELL;
-				vl_cells_multiply(halves(here * copies), halves(cols), rows + i / CELL * cells * CELL_SIZE, &run, 1, 0, s, NULL);
-				void *to[CELL];
-				for (vl_n q = 0; q < here; q++) {
-					float *sum = s + q * CELL, *y = c->y + j * p->ldy + i + q;
-					if (copies > 1)
-						for (vl_n e = 0; e < CELL; e++) sum[e] += sum[r * CELL + e];
-					to[q] = c->y + (i + q) * p->ldy;
-					for (vl_n e = 0; turn && e < cols; e++) y[e * p->ldy] = sum[e] + (acc ? y[e * p->ldy] : 0);
+		vl_n size = many.x16 ? 2 : 4, last = -1;
+		for (vl_n u = vl_from(all, 1, at, parts), end = vl_from(all, 1, at + 1, parts); u < end; u++) {
+			vl_n tap = u / panels, j = u % panels * CELL, cols = many.n - j < CELL ? many.n - j : CELL;
+			if (!p->window) {
+				vl_cells_b(many.x + (k0 * many.ld + j) * size, many.x16, many.ld, cols, k, 1, panel);
+			} else {
+				for (vl_n i = 0; tap != last && i < k; i++) {
+					vl_n x = vl_pixel_of(&p->at, origin + i, f.tap + tap);
+					row[i] = x < 0 ? NULL : many.x + x * many.ld * size;
 				}
-				vl_cell_put put = {s, NULL, here, cols, 4 * j, acc, 0, to};
-				if (!turn) vl_cells_put(&put);
+				last = tap;
+				vl_cells_b_rows(row, many.x16, j, cols, k, panel);
+			}
+			for (vl_n i = 0; i < few.n; i += CELL) {
+				vl_n here = few.n - i < CELL ? few.n - i : CELL;
+				vl_cells_multiply(halves(here * copies), halves(cols), rows + i / CELL * cells * CELL_SIZE, &run, 1, 0, s, NULL);
+				for (vl_n q = 0; copies > 1 && q < here; q++)
+					for (vl_n e = 0; e < CELL; e++) s[q * CELL + e] += s[(few.n + q) * CELL + e];
+				give(c, s, here, i, j, cols, tap, turn, p->acc || k0);
 			}
 		}
 	}

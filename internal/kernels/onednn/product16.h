@@ -22,10 +22,12 @@ void vl_pack_cells(const vl_factor *f, const float *w, uint16_t *out);
 void vl_multiply16(const vl_product *p, const void *a, const uint16_t *b, float *h, const uint16_t *hb, const uint16_t *d, const float *bias, void *y);
 
 // vl_sum_rows is y (m, n) = aᵀ·b over the rows of a (k, m) and b (k, n), one of
-// them float32 and thin, or both bf16.
+// them float32 and thin, or both bf16. With a window b is a map of n channels, and
+// y (m, n, taps) has a sum for every tap.
 typedef struct {
 	vl_n m, n, k, lda, ldb, ldy;
-	int a16, b16, acc;
+	int a16, b16, acc, window;
+	vl_window at;
 } vl_row_sum;
 void vl_sum_rows(const vl_row_sum *p, const void *a, const void *b, float *y);
 #endif
