@@ -1,5 +1,6 @@
 //go:build onednn
 
+#include "cells.h"
 #include "thread.h"
 #include <omp.h>
 #include <pthread.h>
@@ -40,17 +41,7 @@ void vl_limit_isa(int limit) { vl_kernels = vl_rows_select(limit); }
 
 const char *vl_isa(void) { return vl_kernels->isa; }
 
-// On AMX's tiles they are 15 times as fast. The vector instruction of AVX-512
-// makes twice the products of float32 on AMD's cores and half on Intel's.
-int vl_has_bf16(void) {
-#if defined(__x86_64__)
-	dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
-	__builtin_cpu_init();
-	return isa == dnnl_cpu_isa_avx512_core_amx || isa == dnnl_cpu_isa_avx512_core_bf16 && __builtin_cpu_is("amd");
-#else
-	return 0;
-#endif
-}
+int vl_has_bf16(void) { return vl_has_cells(); }
 
 int vl_own_convolutions(void) { return vl_kernels->columns <= 16 || vl_shares() > 1; }
 

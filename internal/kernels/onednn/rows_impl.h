@@ -211,13 +211,14 @@ static void T(softmax_backward)(vl_n rows, vl_n c, const float *y, vl_n yp, cons
 	}
 }
 
+#include "attention_impl.h"
 #include "narrow_impl.h"
 #include "skinny_impl.h"
 #include "window_impl.h"
 #include "product_impl.h"
 
 static const vl_rows T(rows) = {ISA_NAME, T(unary), T(unary_backward), T(binary), T(affine), T(column_sum), T(row_sum), T(layer_norm), T(layer_norm_backward),
-	T(softmax), T(softmax_backward), T(add_rows), T(narrow), T(widen_rows), T(dots), T(widen), T(outer), T(pool), T(depthwise_weights), T(pack), T(panel), MR, 2 * LANES};
+	T(softmax), T(softmax_backward), T(attend), T(attend_backward), T(add_rows), T(narrow), T(widen_rows), T(dots), T(widen), T(outer), T(pool), T(depthwise_weights), T(pack), T(panel), MR, 2 * LANES};
 
 #undef EACH_FUNCTION
 #undef MR
