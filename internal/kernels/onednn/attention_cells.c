@@ -224,7 +224,7 @@ static backward place_backward(const vl_attn *a, char *block) {
 	f.qt = vl_place(block, &f.bytes, ds * CELL_BYTES);
 	f.gt = vl_place(block, &f.bytes, vs * CELL_BYTES);
 	f.pairs = vl_place(block, &f.bytes, ks * CELL_BYTES);
-	f.s = vl_place(block, &f.bytes, ks * WIDE_BYTES);
+	f.s = vl_place(block, &f.bytes, 2 * WIDE_BYTES);
 	f.dp = vl_place(block, &f.bytes, ks * WIDE_BYTES);
 	f.c = vl_place(block, &f.bytes, WIDE_BYTES);
 	f.mask = vl_place(block, &f.bytes, WIDE_BYTES);
@@ -267,63 +267,47 @@ static void turned_mask(const queries *b, vl_n at, vl_n tk, float *out) {
 	vl_cells_turn(out);
 }
 
-// Turned scores of a block become probabilities, in place and, where there is p,
-// as rows of a first factor, step apart for 32 keys. Where there is dp, their
-// gradient, the sum of both's products over all keys is the block's mean. halves:
-// of 16 queries.
-INLINE void again(const int halves, queries *b, vl_n tk, float *s, float scale, float *mask, uint16_t *p, vl_n step, const float *dp) {
+// Turned scores of n keys, in a cell, become probabilities as rows of a first
+// factor. Where there is dp, their gradient, the products of both are added up
+// over the keys. halves: of 16 queries.
+INLINE void again(const int halves, queries *b, vl_n n, const float *s, float scale, const float *mask, uint16_t *p, const float *dp) {
 	const __m512 by = _mm512_set1_ps(scale * LOG2E), zero = _mm512_setzero_ps();
 	const __m512 t0 = b->top[0], t1 = b->top[1], i0 = b->inverse[0], i1 = b->inverse[1];
-	__m512 m0 = zero, m1 = zero, n0 = zero, n1 = zero;
-	for (vl_n at = 0; at < tk; at += CELL, s += CELL_SIZE) {
-		vl_n n = least(CELL, tk - at);
-		if (b->mask) turned_mask(b, at, tk, mask);
-		for (vl_n r = 0; r < n; r++) {
-			float *x = s + r * CELL;
-			__m512 lo = _mm512_fmsub_ps(_mm512_loadu_ps(x), by, t0), hi = halves > 1 ? _mm512_fmsub_ps(_mm512_loadu_ps(x + 16), by, t1) : zero;
-			if (b->mask) lo = _mm512_add_ps(lo, _mm512_loadu_ps(mask + r * CELL)), hi = _mm512_add_ps(hi, _mm512_loadu_ps(mask + r * CELL + 16));
-			lo = _mm512_mul_ps(exp2_of(lo), i0);
-			if (halves > 1) hi = _mm512_mul_ps(exp2_of(hi), i1);
-			else hi = zero;
-			if (p) _mm512_storeu_si512(p + r * CELL, pair(lo, hi));
-			if (!dp) continue;
-			_mm512_storeu_ps(x, lo);
-			if (halves > 1) _mm512_storeu_ps(x + 16, hi);
-			const float *g = dp + at * CELL + r * CELL;
-			if (r & 1) {
-				n0 = _mm512_fmadd_ps(lo, _mm512_loadu_ps(g), n0);
-				if (halves > 1) n1 = _mm512_fmadd_ps(hi, _mm512_loadu_ps(g + 16), n1);
-			} else {
-				m0 = _mm512_fmadd_ps(lo, _mm512_loadu_ps(g), m0);
-				if (halves > 1) m1 = _mm512_fmadd_ps(hi, _mm512_loadu_ps(g + 16), m1);
-			}
-		}
-		if (p) p += step;
+	__m512 m0 = b->mean[0], m1 = b->mean[1];
+	for (vl_n r = 0; r < n * CELL; r += CELL) {
+		__m512 lo = _mm512_fmsub_ps(_mm512_loadu_ps(s + r), by, t0), hi = halves > 1 ? _mm512_fmsub_ps(_mm512_loadu_ps(s + r + 16), by, t1) : zero;
+		if (mask) lo = _mm512_add_ps(lo, _mm512_loadu_ps(mask + r)), hi = _mm512_add_ps(hi, _mm512_loadu_ps(mask + r + 16));
+		lo = _mm512_mul_ps(exp2_of(lo), i0);
+		hi = halves > 1 ? _mm512_mul_ps(exp2_of(hi), i1) : zero;
+		__m512i x = pair(lo, hi);
+		_mm512_storeu_si512(p + r, x);
+		if (!dp) continue;
+		m0 = _mm512_fmadd_ps(lo, _mm512_loadu_ps(dp + r), m0);
+		if (halves > 1) m1 = _mm512_fmadd_ps(hi, _mm512_loadu_ps(dp + r + 16), m1);
 	}
-	b->mean[0] = _mm512_add_ps(m0, n0), b->mean[1] = _mm512_add_ps(m1, n1);
+	b->mean[0] = m0, b->mean[1] = m1;
 }
 
-// p∘(dp − mean), the gradient of scores, as rows of a first factor and as pairs of
-// keys of a second one.
-INLINE void scores_gradient(const int halves, const queries *b, vl_n tk, const float *p, const float *dp, uint16_t *rows, vl_n step, uint16_t *pairs) {
+INLINE __m512 widened(__m256i x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16)); }
+
+// p∘(dp − mean), the gradient of the scores of all keys, as rows of a first factor,
+// step apart for 32 keys, and as pairs of keys of a second one.
+INLINE void scores_gradient(const int halves, const queries *b, vl_n tk, const uint16_t *p, const float *dp, uint16_t *rows, vl_n step, uint16_t *pairs) {
 	const __m512i mix = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
 	const __m512 m0 = b->mean[0], m1 = b->mean[1], zero = _mm512_setzero_ps();
-#define GRADIENT(at, m) _mm512_mul_ps(_mm512_loadu_ps(p + (at)), _mm512_sub_ps(_mm512_loadu_ps(dp + (at)), m))
-	for (vl_n t = 0; t < tk; t += CELL, p += CELL_SIZE, dp += CELL_SIZE, pairs += CELL_SIZE) {
+#define GRADIENT(i, at, m) _mm512_mul_ps(widened(_mm256_loadu_si256((const __m256i *)(p + (at)) + i)), _mm512_sub_ps(_mm512_loadu_ps(dp + (at) + 16 * i), m))
+	for (vl_n t = 0; t < tk; t += CELL, p += step, dp += CELL_SIZE, pairs += CELL_SIZE, rows += step) {
 		vl_n n = least(CELL, tk - t);
 		for (vl_n r = 0; r < n; r += 2) {
 			vl_n x = r * CELL, y = x + CELL;
 			int odd = r + 1 < n;
-			__m512 a0 = GRADIENT(x, m0), a1 = halves > 1 ? GRADIENT(x + 16, m1) : zero;
-			__m512 b0 = odd ? GRADIENT(y, m0) : zero, b1 = odd && halves > 1 ? GRADIENT(y + 16, m1) : zero;
-			if (rows) {
-				_mm512_storeu_si512(rows + x, pair(a0, a1));
-				_mm512_storeu_si512(rows + y, pair(b0, b1));
-			}
+			__m512 a0 = GRADIENT(0, x, m0), a1 = halves > 1 ? GRADIENT(1, x, m1) : zero;
+			__m512 b0 = odd ? GRADIENT(0, y, m0) : zero, b1 = odd && halves > 1 ? GRADIENT(1, y, m1) : zero;
+			_mm512_storeu_si512(rows + x, pair(a0, a1));
+			_mm512_storeu_si512(rows + y, pair(b0, b1));
 			_mm512_storeu_si512(pairs + x / 2, _mm512_permutexvar_epi16(mix, pair(a0, b0)));
 			if (halves > 1) _mm512_storeu_si512(pairs + CELL_SIZE / 2 + x / 2, _mm512_permutexvar_epi16(mix, pair(a1, b1)));
 		}
-		if (rows) rows += step;
 	}
 #undef GRADIENT
 }
@@ -376,17 +360,25 @@ void vl_attention_backward_cells(void *arg, int part, int parts) {
 				int nb = tiles(a->tq, j0 + j);
 				statistics(&b, c->stats + 2 * (i * a->tq + at));
 				vl_cells_b_turned(element(q, a->q16, at * a->qt), a->q16, a->qt, b.n, a->d, 1, f.qt);
-				for (vl_n t = 0; t < ks; t++) vl_cells_multiply(tiles(a->tk, t), nb, f.k + t * ds * CELL_SIZE, &qt, 1, 0, f.s + t * CELL_SIZE);
-				if (scores) {
-					vl_cells_b_turned(element(g, a->o16, at * a->ot), a->o16, a->ot, b.n, a->dv, 1, f.gt);
-					for (vl_n t = 0; t < ks; t++) vl_cells_multiply(tiles(a->tk, t), nb, f.v + t * vs * CELL_SIZE, &gt, 1, 0, f.dp + t * CELL_SIZE);
+				if (scores) vl_cells_b_turned(element(g, a->o16, at * a->ot), a->o16, a->ot, b.n, a->dv, 1, f.gt);
+				uint16_t *p = f.p + j * CELL_SIZE, *rows = f.ds + j * CELL_SIZE;
+				// The processor makes the products of the next keys while it works on
+				// these.
+				for (vl_n t = 0; t <= ks; t++) {
+					if (t < ks) {
+						vl_cells_multiply(tiles(a->tk, t), nb, f.k + t * ds * CELL_SIZE, &qt, 1, 0, f.s + t % 2 * CELL_SIZE);
+						if (scores) vl_cells_multiply(tiles(a->tk, t), nb, f.v + t * vs * CELL_SIZE, &gt, 1, 0, f.dp + t * CELL_SIZE);
+					}
+					if (!t) continue;
+					const float *s = f.s + (t - 1) % 2 * CELL_SIZE, *dp = scores ? f.dp + (t - 1) * CELL_SIZE : NULL, *mask = b.mask ? f.mask : NULL;
+					vl_n keys = least(CELL, a->tk - (t - 1) * CELL);
+					if (mask) turned_mask(&b, (t - 1) * CELL, a->tk, f.mask);
+					if (nb > 1) again(2, &b, keys, s, a->scale, mask, p + (t - 1) * step, dp);
+					else again(1, &b, keys, s, a->scale, mask, p + (t - 1) * step, dp);
 				}
-				uint16_t *p = c->dv ? f.p + j * CELL_SIZE : NULL, *rows = c->dk ? f.ds + j * CELL_SIZE : NULL;
-				if (nb > 1) again(2, &b, a->tk, f.s, a->scale, f.mask, p, step, scores ? f.dp : NULL);
-				else again(1, &b, a->tk, f.s, a->scale, f.mask, p, step, scores ? f.dp : NULL);
 				if (!scores) continue;
-				if (nb > 1) scores_gradient(2, &b, a->tk, f.s, f.dp, rows, step, f.pairs);
-				else scores_gradient(1, &b, a->tk, f.s, f.dp, rows, step, f.pairs);
+				if (nb > 1) scores_gradient(2, &b, a->tk, p, f.dp, rows, step, f.pairs);
+				else scores_gradient(1, &b, a->tk, p, f.dp, rows, step, f.pairs);
 				for (vl_n e = 0; c->dq && e < ds; e++) {
 					vl_cells_multiply(tiles(a->d, e), nb, f.kt + e * ks * CELL_SIZE, &pairs, 1, 0, f.c);
 					vl_cells_turn(f.c);
