@@ -68,7 +68,7 @@ typedef struct {
 	void (*layer_norm)(vl_n rows, vl_n c, const float *x, vl_n xp, const float *g, const float *b, float *y, vl_n yp, float *mean, float *rstd, double eps);
 	void (*layer_norm_backward)(vl_n rows, vl_n c, const float *x, vl_n xp, const float *dy, vl_n gp, const float *g, const float *mean, const float *rstd,
 		float *dx, vl_n dp, int acc, float *dg, float *db, double *sums);
-	void (*softmax)(vl_n rows, vl_n c, const float *x, vl_n xp, const float *mask, vl_n mp, float *y, vl_n yp, int log, int masked);
+	void (*softmax)(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, vl_n yp, int log);
 	void (*softmax_backward)(vl_n rows, vl_n c, const float *y, vl_n yp, const float *dy, vl_n gp, float *dx, vl_n dp, int log, int acc);
 	// Scores of attention, in place; see attention_impl.h.
 	void (*attend)(vl_n rows, vl_n c, float *s, vl_n sp, const float *mask, vl_n mp, float *sum, float *stats);
