@@ -112,14 +112,11 @@ func (v View) check(name string, n, t, h, d int) error {
 func (p Attention) Check(backward bool) (buffer.Storage, error) {
 	ops := []operand{{"!Q", p.Q.Buf}, {"!K", p.K.Buf}, {"!V", p.V.Buf}}
 	if backward {
-		ops = append(ops, operand{"!P", p.P}, operand{"!DO", p.DO.Buf}, operand{"!Scratch", p.Scratch},
-			operand{"DQ", p.DQ.Buf}, operand{"DK", p.DK.Buf}, operand{"DV", p.DV.Buf})
+		ops = append(ops, operand{"!Stats", p.Stats}, operand{"!DO", p.DO.Buf}, operand{"DQ", p.DQ.Buf}, operand{"DK", p.DK.Buf}, operand{"DV", p.DV.Buf})
 	} else {
-		ops = append(ops, operand{"!O", p.O.Buf}, operand{"P", p.P}, operand{"Mask", p.Mask})
-		if p.P == nil {
-			ops = append(ops, operand{"!Scratch", p.Scratch})
-		}
+		ops = append(ops, operand{"!O", p.O.Buf}, operand{"Stats", p.Stats})
 	}
+	ops = append(ops, operand{"Mask", p.Mask}, operand{"!Scratch", p.Scratch})
 	s, err := floats("Attention", ops...)
 	if err != nil {
 		return 0, err
@@ -145,15 +142,15 @@ func (p Attention) Check(backward bool) (buffer.Storage, error) {
 			return 0, err
 		}
 	}
-	if p.P != nil {
-		if want := []int{p.N, p.Heads, p.Tq, p.Tk}; !slices.Equal(p.P.Shape, want) {
-			return 0, fmt.Errorf("kernels: Attention: P has shape %v, want %v", p.P.Shape, want)
+	if p.Stats != nil {
+		if want := []int{p.N, p.Heads, p.Tq, 2}; !slices.Equal(p.Stats.Shape, want) || !p.Stats.Dense() {
+			return 0, fmt.Errorf("kernels: Attention: Stats has shape %v and pitch %d, want dense %v", p.Stats.Shape, p.Stats.Pitch, want)
 		}
 	}
-	if p.Scratch != nil && (p.P == nil || backward) && elements(p.Scratch) < p.Tq*p.Tk {
-		return 0, fmt.Errorf("kernels: Attention: Scratch has %d elements, want %d", elements(p.Scratch), p.Tq*p.Tk)
+	if want := AttentionScratch(p.Tq, p.Tk, backward); elements(p.Scratch) < want {
+		return 0, fmt.Errorf("kernels: Attention: Scratch has %d elements, want %d", elements(p.Scratch), want)
 	}
-	if !backward && p.Mask != nil {
+	if p.Mask != nil {
 		if _, _, ok := p.MaskStrides(); !ok {
 			return 0, fmt.Errorf("kernels: Attention: Mask has shape %v, want (%d, %d), or (%d, %d, %d), or (%d, %d, %d, %d)", p.Mask.Shape,
 				p.Tq, p.Tk, p.Heads, p.Tq, p.Tk, p.N, p.Heads, p.Tq, p.Tk)

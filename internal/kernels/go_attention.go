@@ -6,6 +6,19 @@ import (
 	"github.com/vislora/vislora/internal/buffer"
 )
 
+// attentionRows is how many rows of scores are in flight.
+const attentionRows = 32
+
+// AttentionScratch is how many elements of scratch an [Attention] takes: a block
+// of scores, and one of their gradients.
+func AttentionScratch(tq, tk int, backward bool) int {
+	n := min(tq, attentionRows) * tk
+	if backward {
+		n *= 2
+	}
+	return n
+}
+
 // headView is the (tokens, channels) matrix of one head inside a view.
 func headView[T buffer.Float](v View, data []T, n, h int) []T {
 	return from(data, v.Offset+n*v.Batch+h*v.Head)
@@ -17,59 +30,70 @@ func attentionGemm[T buffer.Float](m, n, k int, ais, aks, bis, bks, rs int, alph
 	return &gemm[T]{m: m, n: n, k: k, a: a.pack, b: b.pack, rs: rs, cs: 1, alpha: T(alpha)}, a, b
 }
 
+// maskOf is the mask as numbers, nil where there is none, and where the row of a
+// query in it starts.
+func maskOf[T buffer.Float](p Attention) ([]T, func(n, h, row int) int) {
+	if p.Mask == nil {
+		return nil, nil
+	}
+	batch, head, _ := p.MaskStrides()
+	return buffer.Floats[T](p.Mask), func(n, h, row int) int { return n*batch + h*head + row*p.Mask.Pitch }
+}
+
 func attention[T buffer.Float](p Attention) Run {
 	q, k, v, o := buffer.Floats[T](p.Q.Buf), buffer.Floats[T](p.K.Buf), buffer.Floats[T](p.V.Buf), buffer.Floats[T](p.O.Buf)
-	var prob, mask []T
-	pitch, step := p.Tk, 0
-	if p.P != nil {
-		prob, pitch = buffer.Floats[T](p.P), p.P.Pitch
-		step = p.Tq * pitch
-	} else {
-		prob = buffer.Floats[T](p.Scratch)
+	s := buffer.Floats[T](p.Scratch)
+	var stats []T
+	if p.Stats != nil {
+		stats = buffer.Floats[T](p.Stats)
 	}
-	var maskBatch, maskHead int
-	if p.Mask != nil {
-		mask = buffer.Floats[T](p.Mask)
-		maskBatch, maskHead, _ = p.MaskStrides()
-	}
-	scores, sq, sk := attentionGemm[T](p.Tq, p.Tk, p.D, p.Q.Token, 1, p.K.Token, 1, pitch, p.Scale)
-	out, op, ov := attentionGemm[T](p.Tq, p.Dv, p.Tk, pitch, 1, 1, p.V.Token, p.O.Token, 1)
+	mask, masked := maskOf[T](p)
+	scores, sq, sk := attentionGemm[T](p.Tq, p.Tk, p.D, p.Q.Token, 1, p.K.Token, 1, p.Tk, p.Scale)
+	out, op, ov := attentionGemm[T](p.Tq, p.Dv, p.Tk, p.Tk, 1, 1, p.V.Token, p.O.Token, 1)
+	scores.c, op.data = s, s
 	free := pooled[T]()
 	free.put(free.get())
 	return func() {
 		ws := free.get()
 		for i := range p.N * p.Heads {
 			n, h := i/p.Heads, i%p.Heads
-			s := from(prob, i*step)
-			sq.data, sk.data, scores.c = headView(p.Q, q, n, h), headView(p.K, k, n, h), s
-			scores.run(ws)
-			for r := range p.Tq {
-				row := s[r*pitch : r*pitch+p.Tk]
-				if mask != nil {
-					at := n*maskBatch + h*maskHead + r*p.Mask.Pitch
-					for j, m := range mask[at : at+p.Tk] {
-						row[j] += m
+			sk.data, ov.data = headView(p.K, k, n, h), headView(p.V, v, n, h)
+			for at := 0; at < p.Tq; at += attentionRows {
+				rows := min(attentionRows, p.Tq-at)
+				scores.m, sq.data = rows, from(headView(p.Q, q, n, h), at*p.Q.Token)
+				scores.run(ws)
+				for r := range rows {
+					row := s[r*p.Tk : (r+1)*p.Tk]
+					if mask != nil {
+						from := masked(n, h, at+r)
+						for j, m := range mask[from : from+p.Tk] {
+							row[j] += m
+						}
+					}
+					top, scale := attend(row)
+					if stats != nil {
+						place := 2 * (i*p.Tq + at + r)
+						stats[place], stats[place+1] = top, scale
 					}
 				}
-				maskedSoftmax(row)
+				out.m, out.c = rows, from(headView(p.O, o, n, h), at*p.O.Token)
+				out.run(ws)
 			}
-			op.data, ov.data, out.c = s, headView(p.V, v, n, h), headView(p.O, o, n, h)
-			out.run(ws)
 		}
 		free.put(ws)
 	}
 }
 
-// maskedSoftmax is softmax in place. A row in which everything is masked by −∞
-// attends to nothing and becomes zero, not NaN.
-func maskedSoftmax[T buffer.Float](row []T) {
-	top := T(math.Inf(-1))
+// attend is softmax in place, and its statistics. A row in which everything is
+// masked by −∞ attends to nothing and becomes zero, not NaN.
+func attend[T buffer.Float](row []T) (top, scale T) {
+	top = T(math.Inf(-1))
 	for _, v := range row {
 		top = max(top, v)
 	}
 	if math.IsInf(float64(top), -1) {
 		clear(row)
-		return
+		return 0, 0
 	}
 	sum := 0.0
 	for i, v := range row {
@@ -77,15 +101,19 @@ func maskedSoftmax[T buffer.Float](row []T) {
 		row[i] = T(e)
 		sum += e
 	}
-	scale := T(1 / sum)
+	scale = T(1 / sum)
 	for i := range row {
 		row[i] *= scale
 	}
+	return top, scale
 }
 
 func attentionBackward[T buffer.Float](p Attention) Run {
 	q, k, v, do := buffer.Floats[T](p.Q.Buf), buffer.Floats[T](p.K.Buf), buffer.Floats[T](p.V.Buf), buffer.Floats[T](p.DO.Buf)
-	prob, ds := buffer.Floats[T](p.P), buffer.Floats[T](p.Scratch)
+	stats, scratch := buffer.Floats[T](p.Stats), buffer.Floats[T](p.Scratch)
+	half := AttentionScratch(p.Tq, p.Tk, false)
+	pr, ds := scratch[:half], scratch[half:]
+	mask, masked := maskOf[T](p)
 	optional := func(v View) []T {
 		if v.Buf == nil {
 			return nil
@@ -93,45 +121,65 @@ func attentionBackward[T buffer.Float](p Attention) Run {
 		return buffer.Floats[T](v.Buf)
 	}
 	dq, dk, dv := optional(p.DQ), optional(p.DK), optional(p.DV)
-	pitch := p.P.Pitch
-	// dP = dO·Vᵀ, dS = P∘(dP − Σ dP∘P), dQ = s·dS·K, dK = s·dSᵀ·Q, dV = Pᵀ·dO.
+	// P again, dP = dO·Vᵀ, dS = P∘(dP − Σ dP∘P), dQ = s·dS·K, dK = s·dSᵀ·Q, dV = Pᵀ·dO.
+	scores, sq, sk := attentionGemm[T](p.Tq, p.Tk, p.D, p.Q.Token, 1, p.K.Token, 1, p.Tk, p.Scale)
 	gp, pdo, pv := attentionGemm[T](p.Tq, p.Tk, p.Dv, p.DO.Token, 1, p.V.Token, 1, p.Tk, 1)
 	gq, qs, qk := attentionGemm[T](p.Tq, p.D, p.Tk, p.Tk, 1, 1, p.K.Token, p.DQ.Token, p.Scale)
 	gk, ks, kq := attentionGemm[T](p.Tk, p.D, p.Tq, 1, p.Tk, 1, p.Q.Token, p.DK.Token, p.Scale)
-	gv, vp, vo := attentionGemm[T](p.Tk, p.Dv, p.Tq, 1, pitch, 1, p.DO.Token, p.DV.Token, 1)
+	gv, vp, vo := attentionGemm[T](p.Tk, p.Dv, p.Tq, 1, p.Tk, 1, p.DO.Token, p.DV.Token, 1)
+	scores.c, vp.data, gp.c, qs.data, ks.data = pr, pr, ds, ds, ds
 	free := pooled[T]()
 	free.put(free.get())
 	return func() {
 		ws := free.get()
 		for i := range p.N * p.Heads {
 			n, h := i/p.Heads, i%p.Heads
-			pr, g := from(prob, i*p.Tq*pitch), headView(p.DO, do, n, h)
-			if dv != nil {
-				vp.data, vo.data, gv.c = pr, g, headView(p.DV, dv, n, h)
-				gv.run(ws)
-			}
-			if dq == nil && dk == nil {
-				continue
-			}
-			pdo.data, pv.data, gp.c = g, headView(p.V, v, n, h), ds
-			gp.run(ws)
-			for r := range p.Tq {
-				y, d := pr[r*pitch:r*pitch+p.Tk], ds[r*p.Tk:(r+1)*p.Tk]
-				sum := 0.0
-				for j := range d {
-					sum += float64(d[j]) * float64(y[j])
+			sk.data, pv.data, qk.data = headView(p.K, k, n, h), headView(p.V, v, n, h), headView(p.K, k, n, h)
+			// Without queries the gradients of keys and values are zero.
+			for at := 0; at == 0 || at < p.Tq; at += attentionRows {
+				rows := min(attentionRows, p.Tq-at)
+				g := from(headView(p.DO, do, n, h), at*p.DO.Token)
+				scores.m, sq.data = rows, from(headView(p.Q, q, n, h), at*p.Q.Token)
+				scores.run(ws)
+				for r := range rows {
+					row, place := pr[r*p.Tk:(r+1)*p.Tk], 2*(i*p.Tq+at+r)
+					if mask != nil {
+						from := masked(n, h, at+r)
+						for j, m := range mask[from : from+p.Tk] {
+							row[j] += m
+						}
+					}
+					for j, v := range row {
+						row[j] = T(math.Exp(float64(v-stats[place]))) * stats[place+1]
+					}
 				}
-				for j := range d {
-					d[j] = y[j] * (d[j] - T(sum))
+				if dv != nil {
+					gv.k, gv.acc, vo.data, gv.c = rows, at > 0, g, headView(p.DV, dv, n, h)
+					gv.run(ws)
 				}
-			}
-			if dq != nil {
-				qs.data, qk.data, gq.c = ds, headView(p.K, k, n, h), headView(p.DQ, dq, n, h)
-				gq.run(ws)
-			}
-			if dk != nil {
-				ks.data, kq.data, gk.c = ds, headView(p.Q, q, n, h), headView(p.DK, dk, n, h)
-				gk.run(ws)
+				if dq == nil && dk == nil {
+					continue
+				}
+				gp.m, pdo.data = rows, g
+				gp.run(ws)
+				for r := range rows {
+					y, d := pr[r*p.Tk:(r+1)*p.Tk], ds[r*p.Tk:(r+1)*p.Tk]
+					sum := 0.0
+					for j := range d {
+						sum += float64(d[j]) * float64(y[j])
+					}
+					for j := range d {
+						d[j] = y[j] * (d[j] - T(sum))
+					}
+				}
+				if dq != nil {
+					gq.m, gq.c = rows, from(headView(p.DQ, dq, n, h), at*p.DQ.Token)
+					gq.run(ws)
+				}
+				if dk != nil {
+					gk.k, gk.acc, kq.data, gk.c = rows, at > 0, sq.data, headView(p.DK, dk, n, h)
+					gk.run(ws)
+				}
 			}
 		}
 		free.put(ws)

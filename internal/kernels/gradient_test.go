@@ -134,7 +134,7 @@ func TestAttentionGradient(t *testing.T) {
 	p := kernels.Attention{N: 1, Heads: heads, Tq: tokens, Tk: tokens, D: d, Dv: d, Scale: 0.7,
 		Q: view(qkv, 0, row), K: view(qkv, 1, row), V: view(qkv, 2, row), O: view(o, 0, heads*d), DO: view(do, 0, heads*d),
 		DQ: view(dqkv, 0, row), DK: view(dqkv, 1, row), DV: view(dqkv, 2, row), Mask: random(tokens, tokens),
-		P: buffer.New(buffer.F64, 1, heads, tokens, tokens), Scratch: buffer.New(buffer.F64, tokens, tokens)}
+		Stats: buffer.New(buffer.F64, 1, heads, tokens, 2), Scratch: buffer.New(buffer.F64, kernels.AttentionScratch(tokens, tokens, true))}
 	gradient{[]*buffer.Buffer{qkv}, []*buffer.Buffer{dqkv}, o, do, bind(k.Attention(p)), bind(k.AttentionBackward(p))}.check(t, "Attention")
 }
 

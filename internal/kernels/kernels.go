@@ -103,19 +103,23 @@ type View struct {
 //
 //	P = softmax(Scale · Q·Kᵀ + Mask)   O = P·V
 //
-// Q and O (N, Tq, Heads, D), K (N, Tk, Heads, D), V (N, Tk, Heads, Dv).
-// Backward reads P and DO and writes DQ, DK, DV; with a packed qkv these are
-// disjoint views of one buffer. P is (N, Heads, Tq, Tk), written by the forward
-// pass (nil in inference). Mask is nil or (Tq, Tk), (Heads, Tq, Tk) or
-// (N, Heads, Tq, Tk), added before the softmax.
+// Q and O (N, Tq, Heads, D), K (N, Tk, Heads, D), V (N, Tk, Heads, Dv). P is
+// never in memory: backward makes it again from Q, K, Mask and Stats, reads V and
+// DO too, and writes those of DQ, DK, DV that are there; with a packed qkv these
+// are disjoint views of one buffer. Stats is (N, Heads, Tq, 2), written by the
+// forward pass (nil in inference): the maximum of a row of Scale · Q·Kᵀ + Mask,
+// and the reciprocal of the sum of e^(score − maximum). Mask is nil or (Tq, Tk),
+// (Heads, Tq, Tk) or (N, Heads, Tq, Tk), added before the softmax. A row that it
+// masks everywhere by −∞ attends to nothing: its output and statistics are zero.
+// Source: Dao et al. 2022, arXiv:2205.14135.
 type Attention struct {
 	N, Heads, Tq, Tk, D, Dv int
 	Scale                   float64
 	Q, K, V, O              View
-	P                       Buf
+	Stats                   Buf
 	Mask                    Buf
 	DO, DQ, DK, DV          View
-	// Scratch holds at least Tq·Tk elements for the row block in flight.
+	// Scratch holds at least as many elements as AttentionScratch says.
 	Scratch Buf
 }
 

@@ -54,15 +54,15 @@ func (g *Graph) Attention(q, k, v View, mask *Node, a AttentionAttr) *Node {
 		in, diff = append(in, mask), append(diff, false)
 	}
 	s := Spec{
-		Name: "attention", In: in, Out: []int{a.N, a.Tq, a.Heads * a.Dv}, Diff: diff, Scratch: []int{a.Tq * a.Tk},
-		Flops: 2 * float64(a.N*a.Heads*a.Tq*a.Tk) * float64(a.D+a.Dv), Narrow: Narrow{Slots: []int{0}, Out: true},
+		Name: "attention", In: in, Out: []int{a.N, a.Tq, a.Heads * a.Dv}, Diff: diff, Scratch: []int{kernels.AttentionScratch(a.Tq, a.Tk, false)},
+		Flops: 2 * float64(a.N*a.Heads*a.Tq*a.Tk) * float64(a.D+a.Dv), Narrow: Narrow{Out: true},
 	}
 	for i := range sources {
 		s.Narrow.In = append(s.Narrow.In, i)
 	}
 	s.Rows = g.rowOfAttention(sources, q, k, v, mask, a)
 	if trains {
-		s.Slots = []Slot{{Shape: []int{a.N, a.Heads, a.Tq, a.Tk}}}
+		s.Slots = []Slot{{Shape: []int{a.N, a.Heads, a.Tq, 2}}}
 	}
 	kernel := func(at3 [3]int, bufs []*buffer.Buffer) kernels.Attention {
 		view := func(i int) kernels.View {
@@ -81,15 +81,19 @@ func (g *Graph) Attention(q, k, v View, mask *Node, a AttentionAttr) *Node {
 			k.Mask = e.In[len(e.In)-1]
 		}
 		if trains {
-			k.P = e.Slots[0]
+			k.Stats = e.Slots[0]
 		}
 		return e.K.Attention(k)
 	}
 	s.Grad = func(in []*Node, y, dy *Node) []*Node {
 		// One operator writes all gradients: the first source's is its output,
 		// the others are slots with a selector each.
+		// The scores are made again.
 		d := Spec{Name: "attention.dx", In: append([]*Node{dy}, sources...), Reads: []Read{{y, 0}}, Out: sources[0].Shape(),
-			Scratch: []int{2 * a.Tq * a.Tk}, Flops: 2 * s.Flops, Narrow: Narrow{In: []int{0}, Reads: []int{0}, Out: true}}
+			Scratch: []int{kernels.AttentionScratch(a.Tq, a.Tk, true)}, Flops: 2 * s.Flops, Narrow: Narrow{In: []int{0}, Out: true}}
+		if mask != nil { // the scores are made again
+			d.In = append(d.In, mask)
+		}
 		for i, src := range sources {
 			d.Narrow.In = append(d.Narrow.In, 1+i)
 			if i > 0 {
@@ -98,7 +102,10 @@ func (g *Graph) Attention(q, k, v View, mask *Node, a AttentionAttr) *Node {
 		}
 		d.Bind = func(e *Env) (kernels.Run, error) {
 			k := kernel(at, e.In[1:])
-			k.P, k.DO, k.Scratch = e.Reads[0], output(e.In[0]), e.Scratch[0]
+			k.Stats, k.DO, k.Scratch = e.Reads[0], output(e.In[0]), e.Scratch[0]
+			if mask != nil {
+				k.Mask = e.In[len(e.In)-1]
+			}
 			targets := append([]*buffer.Buffer{e.Out}, e.Slots...)
 			clear := make([]kernels.Run, 0, len(targets))
 			for i, t := range targets {

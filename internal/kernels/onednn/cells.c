@@ -220,6 +220,26 @@ static void turn_tile(uint16_t *t) {
 	for (int i = 0; i < 16; i++) _mm512_storeu_si512(t + i * CELL, r[i]);
 }
 
+// Tiles of 16 × 16 from rows of 32 on, turned, to another place and back.
+INLINE void turn_two(float *x, float *y) {
+	__m512i r[16], s[16];
+#pragma GCC unroll 16
+	for (int i = 0; i < 16; i++) r[i] = _mm512_loadu_si512(x + i * CELL);
+	turn(r);
+#pragma GCC unroll 16
+	for (int i = 0; i < 16; i++) s[i] = _mm512_loadu_si512(y + i * CELL), _mm512_storeu_si512(y + i * CELL, r[i]);
+	if (x == y) return;
+	turn(s);
+#pragma GCC unroll 16
+	for (int i = 0; i < 16; i++) _mm512_storeu_si512(x + i * CELL, s[i]);
+}
+
+void vl_cells_turn(float *c) {
+	turn_two(c, c);
+	turn_two(c + 16, c + 16 * CELL);
+	turn_two(c + 16 * CELL + 16, c + 16 * CELL + 16);
+}
+
 INLINE void rows(const void *const *row, const int x16, vl_n k, __m512 s, const int scaled, uint16_t *out) {
 	for (vl_n i = 0; i < CELL; i++) {
 		const void *x = row[i];
@@ -299,6 +319,7 @@ void vl_cells_begin(void) {}
 void vl_cells_end(void) {}
 void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put) {}
 void vl_cells_put(const vl_cell_put *put) {}
+void vl_cells_turn(float *c) {}
 void vl_cells_a(const void *const *row, int x16, vl_n k, float scale, uint16_t *out) {}
 void vl_cells_a_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out) {}
 void vl_cells_b(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out) {}

@@ -42,6 +42,9 @@ typedef struct {
 void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put);
 void vl_cells_put(const vl_cell_put *put);
 
+// Turns a cell of float32: rows become columns.
+void vl_cells_turn(float *c);
+
 // How many cells k numbers take in a row.
 static inline vl_n vl_cells(vl_n k) { return (k + CELL - 1) / CELL; }
 

@@ -166,12 +166,12 @@ func TestHalves(t *testing.T) {
 	}
 	a := kernels.Attention{N: n, Heads: heads, Tq: tokens, Tk: tokens, D: dim, Dv: dim, Scale: .3, Q: view(qkv, 0), K: view(qkv, 1), V: view(qkv, 2),
 		O: out(noise(n, tokens, c)), DO: out(noise(n, tokens, c)), DQ: view(dqkv, 0), DK: view(dqkv, 1), DV: view(dqkv, 2),
-		P: noise(n, heads, tokens, tokens), Scratch: noise(2 * tokens * tokens)}
-	check("Attention", bufs{&a.Q.Buf, &a.K.Buf, &a.V.Buf, &a.O.Buf, &a.P}, bufs{&a.O.Buf, &a.P}, func() (kernels.Run, error) { return k.Attention(a) })
-	check("AttentionBackward", bufs{&a.Q.Buf, &a.K.Buf, &a.V.Buf, &a.DO.Buf, &a.P, &a.DQ.Buf, &a.DK.Buf, &a.DV.Buf}, bufs{&a.DQ.Buf},
+		Stats: noise(n, heads, tokens, 2), Scratch: noise(kernels.AttentionScratch(tokens, tokens, true))}
+	check("Attention", bufs{&a.Q.Buf, &a.K.Buf, &a.V.Buf, &a.O.Buf}, bufs{&a.O.Buf, &a.Stats}, func() (kernels.Run, error) { return k.Attention(a) })
+	check("AttentionBackward", bufs{&a.Q.Buf, &a.K.Buf, &a.V.Buf, &a.DO.Buf, &a.DQ.Buf, &a.DK.Buf, &a.DV.Buf}, bufs{&a.DQ.Buf},
 		func() (kernels.Run, error) { return k.AttentionBackward(a) })
-	a.P = nil
-	check("Attention without P", bufs{&a.Q.Buf, &a.K.Buf, &a.V.Buf}, bufs{&a.O.Buf}, func() (kernels.Run, error) { return k.Attention(a) })
+	a.Stats = nil
+	check("Attention without Stats", bufs{&a.Q.Buf, &a.K.Buf, &a.V.Buf}, bufs{&a.O.Buf}, func() (kernels.Run, error) { return k.Attention(a) })
 }
 
 // TestHalvesOnEveryProcessor holds the loops over bf16 of each instruction set to

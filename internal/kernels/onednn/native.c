@@ -1,5 +1,6 @@
 //go:build onednn
 
+#include "cells.h"
 #include "thread.h"
 #include <omp.h>
 #include <pthread.h>
@@ -312,7 +313,7 @@ void vl_layer_norm_backward(vl_n rows, vl_n c, vl_mat x, vl_mat dy, const float 
 	float *db) {
 	vl_kernels->layer_norm_backward(rows, c, x, dy, g, mean, rstd, dx, acc, dg, db, vl_scratch(c * 24));
 }
-void vl_softmax(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, vl_n yp, int log) { vl_kernels->softmax(rows, c, x, xp, NULL, 0, y, yp, log, 0); }
+void vl_softmax(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, vl_n yp, int log) { vl_kernels->softmax(rows, c, x, xp, y, yp, log); }
 void vl_softmax_backward(vl_n rows, vl_n c, const float *y, vl_n yp, const float *dy, vl_n gp, float *dx, vl_n dp, int log, int acc) {
 	vl_kernels->softmax_backward(rows, c, y, yp, dy, gp, dx, dp, log, acc);
 }

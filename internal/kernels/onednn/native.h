@@ -67,18 +67,11 @@ size_t vl_prim_scratch(const vl_prim *p);
 // packed ones are in use (for backward weights w is written).
 int vl_prim_run(vl_prim *p, const void *in, void *out, float *w, const float *bias);
 
-// The products of an attention in bf16; NULL where oneDNN has none. A run takes
-// them, or NULL for float32. P's rows have no gaps then.
-typedef struct vl_products vl_products;
-vl_products *vl_attention_products(const vl_attn *a, int backward);
-void vl_products_free(vl_products *s);
-size_t vl_attention_scratch(const vl_attn *a, const vl_products *s);
-
-// p is NULL where probabilities are not kept; scores holds those of a head then,
-// and where p is bf16.
-int vl_attention(const vl_attn *a, const vl_products *s, const void *q, const void *k, const void *v, const float *mask, void *p, float *scores, void *o);
-int vl_attention_backward(const vl_attn *a, const vl_products *s, const void *q, const void *k, const void *v, const void *p, const void *go, float *ds, void *dq, void *dk,
-	void *dv);
+// Attention; stats is NULL where no backward pass follows. The scratch is that of
+// one thread.
+size_t vl_attention_scratch(const vl_attn *a, int backward);
+void vl_attention(const vl_attn *a, const void *q, const void *k, const void *v, const float *mask, float *stats, void *o);
+void vl_attention_backward(const vl_attn *a, const void *q, const void *k, const void *v, const float *mask, const float *stats, const void *go, void *dq, void *dk, void *dv);
 
 // A box of up to 6 axes; the last strides are innermost.
 typedef struct {

@@ -83,11 +83,10 @@ type Kernels struct {
 	bf16  bool
 	least int
 
-	mu         sync.Mutex
-	prims      []*C.vl_prim
-	attentions []*C.vl_products
-	packed     map[unsafe.Pointer][]packed
-	panels     map[unsafe.Pointer][]packedPanels
+	mu     sync.Mutex
+	prims  []*C.vl_prim
+	packed map[unsafe.Pointer][]packed
+	panels map[unsafe.Pointer][]packedPanels
 }
 
 // packed is one packed form of the weights at an address.
@@ -159,9 +158,6 @@ func (k *Kernels) Close() {
 	for _, p := range k.prims {
 		C.vl_prim_free(p)
 	}
-	for _, a := range k.attentions {
-		C.vl_products_free(a)
-	}
 	for _, forms := range k.packed {
 		for _, f := range forms {
 			C.vl_packed_free(f.mem)
@@ -172,7 +168,7 @@ func (k *Kernels) Close() {
 			C.vl_release(f.mem)
 		}
 	}
-	k.prims, k.attentions, k.packed, k.panels = nil, nil, map[unsafe.Pointer][]packed{}, map[unsafe.Pointer][]packedPanels{}
+	k.prims, k.packed, k.panels = nil, map[unsafe.Pointer][]packed{}, map[unsafe.Pointer][]packedPanels{}
 }
 
 // keep registers a primitive for Close; packs its weights when they are frozen.

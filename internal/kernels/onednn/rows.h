@@ -63,9 +63,9 @@ typedef struct {
 	float scale;
 	vl_n qb, qt, qh, kb, kt, kh, vb, vt, vh, ob, ot, oh; // batch, token, head
 	vl_n dqb, dqt, dqh, dkb, dkt, dkh, dvb, dvt, dvh;
-	vl_n ppitch, pstep;   // of a row of P, of a head of P (0: one scratch)
-	vl_n mpitch, mb, mh;  // of the mask
-	int q16, k16, v16, o16, p16, dq16, dk16, dv16; // bf16 in memory; o: o and its gradient
+	vl_n mpitch, mb, mh; // of the mask
+	int bf16;            // factors are rounded to bf16
+	int q16, k16, v16, o16, dq16, dk16, dv16; // bf16 in memory; o: o and its gradient
 } vl_attn;
 
 typedef struct {
@@ -89,8 +89,11 @@ typedef struct {
 	void (*layer_norm)(vl_n rows, vl_n c, vl_mat x, const float *g, const float *b, vl_mat y, float *mean, float *rstd, double eps);
 	void (*layer_norm_backward)(vl_n rows, vl_n c, vl_mat x, vl_mat dy, const float *g, const float *mean, const float *rstd, vl_mat dx, int acc, float *dg,
 		float *db, double *sums);
-	void (*softmax)(vl_n rows, vl_n c, const float *x, vl_n xp, const float *mask, vl_n mp, float *y, vl_n yp, int log, int masked);
+	void (*softmax)(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, vl_n yp, int log);
 	void (*softmax_backward)(vl_n rows, vl_n c, const float *y, vl_n yp, const float *dy, vl_n gp, float *dx, vl_n dp, int log, int acc);
+	// Scores of attention, in place; see attention_impl.h.
+	void (*attend)(vl_n rows, vl_n c, float *s, vl_n sp, const float *mask, vl_n mp, float *sum, float *stats);
+	void (*attend_backward)(vl_n rows, vl_n c, float *s, vl_n sp, const float *mask, vl_n mp, const float *stats, float *g, vl_n gp);
 	void (*add_rows)(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, vl_n yp);
 	// y = scale·x rounded to bf16, ties to even; NaN stays NaN
 	void (*narrow)(vl_n rows, vl_n c, float scale, const float *x, vl_n xp, uint16_t *y, vl_n yp);

@@ -148,42 +148,30 @@ static void T(layer_norm_backward)(vl_n rows, vl_n c, vl_mat x, vl_mat dy, const
 }
 
 #ifndef REST
-// With a mask it is added first. masked: a row that is −∞ everywhere becomes 0.
-static void T(softmax)(vl_n rows, vl_n c, const float *x, vl_n xp, const float *mask, vl_n mp, float *y, vl_n yp, int log, int masked) {
+static void T(softmax)(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, vl_n yp, int log) {
 	for (vl_n r = 0; r < rows; r++, x += xp, y += yp) {
 		vf top = T(set)(-INFINITY);
 		vl_n i = 0;
-		const float *in = x;
-		if (mask) {
-			for (; i + LANES <= c; i += LANES) T(store)(y + i, T(load)(x + i) + T(load)(mask + i));
-			for (; i < c; i++) y[i] = x[i] + mask[i];
-			mask += mp;
-			in = y;
-		}
-		for (i = 0; i + LANES <= c; i += LANES) top = T(max)(T(load)(in + i), top);
+		for (; i + LANES <= c; i += LANES) top = T(max)(T(load)(x + i), top);
 		float m = T(top)(top);
-		for (; i < c; i++) m = in[i] > m ? in[i] : m;
-		if (masked && m == -INFINITY) {
-			memset(y, 0, c * sizeof *y);
-			continue;
-		}
+		for (; i < c; i++) m = x[i] > m ? x[i] : m;
 		double total = 0;
 		vf s = {0}, e;
 		for (i = 0; i + LANES <= c; i += LANES) {
-			e = T(exp_down)(T(load)(in + i) - m);
+			e = T(exp_down)(T(load)(x + i) - m);
 			s += e;
 			if (!log) T(store)(y + i, e);
 		}
 		if (i < c) {
-			e = T(exp_down)(T(load_n)(in + i, c - i) - m);
+			e = T(exp_down)(T(load_n)(x + i, c - i) - m);
 			if (!log) T(store_n)(y + i, e, c - i);
 			for (int j = 0; j < c - i; j++) total += e[j];
 		}
 		total += T(sum)(s);
 		if (log) {
 			float shift = (float)__builtin_log(total);
-			for (i = 0; i + LANES <= c; i += LANES) T(store)(y + i, (T(load)(in + i) - m) - shift);
-			for (; i < c; i++) y[i] = (in[i] - m) - shift;
+			for (i = 0; i + LANES <= c; i += LANES) T(store)(y + i, (T(load)(x + i) - m) - shift);
+			for (; i < c; i++) y[i] = (x[i] - m) - shift;
 			continue;
 		}
 		float scale = (float)(1 / total);
@@ -220,6 +208,7 @@ static void T(softmax_backward)(vl_n rows, vl_n c, const float *y, vl_n yp, cons
 	}
 }
 
+#include "attention_impl.h"
 #include "skinny_impl.h"
 #include "window_impl.h"
 #include "product_impl.h"
@@ -228,7 +217,7 @@ static void T(softmax_backward)(vl_n rows, vl_n c, const float *y, vl_n yp, cons
 #define R(name) CAT(name, REST)
 
 static const vl_rows T(rows) = {ISA_NAME, T(unary), T(map), T(map_backward), T(binary), T(affine), T(column_sum), T(row_sum), T(layer_norm), T(layer_norm_backward),
-	R(softmax), R(softmax_backward), T(add_rows), T(narrow), T(widen_rows), R(dots), R(widen), R(outer), R(pool), R(depthwise_weights), R(pack), R(panel), MR, 2 * LANES};
+	R(softmax), R(softmax_backward), R(attend), R(attend_backward), T(add_rows), T(narrow), T(widen_rows), R(dots), R(widen), R(outer), R(pool), R(depthwise_weights), R(pack), R(panel), MR, 2 * LANES};
 
 #undef EACH_FUNCTION
 #undef EACH_HALF_FUNCTION

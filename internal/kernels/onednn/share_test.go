@@ -36,10 +36,9 @@ func TestShare(t *testing.T) {
 		conv := kernels.Conv{X: image, W: kernel, Y: o.map1, Stride: [2]int{2, 2}, Pads: [4]int{1, 1, 1, 1}, Dilation: [2]int{1, 1}, Groups: 1}
 		back := conv
 		back.X = o.dx
-		prob := fill(0, 2, 3, 60, 60)
-		att := kernels.Attention{N: 2, Heads: 3, Tq: 60, Tk: 60, D: 16, Dv: 16, Scale: .25, Q: view(qkv, 0, 144), K: view(qkv, 48, 144), V: view(qkv, 96, 144), O: view(o.o, 0, 48), Scratch: fill(0, 60, 60)}
+		att := kernels.Attention{N: 2, Heads: 3, Tq: 60, Tk: 60, D: 16, Dv: 16, Scale: .25, Q: view(qkv, 0, 144), K: view(qkv, 48, 144), V: view(qkv, 96, 144), O: view(o.o, 0, 48), Scratch: fill(0, kernels.AttentionScratch(60, 60, true))}
 		kept := att
-		kept.O, kept.P = view(o.o2, 0, 48), prob
+		kept.O, kept.Stats = view(o.o2, 0, 48), fill(0, 2, 3, 60, 2)
 		grad := kept
 		grad.DO, grad.DQ, grad.DK, grad.DV = view(o.o2, 0, 48), view(o.dqkv, 0, 144), view(o.dqkv, 48, 144), view(o.dqkv, 96, 144)
 		for _, bind := range []func() (kernels.Run, error){

@@ -52,31 +52,67 @@ func (u *suite) attention(t *testing.T) {
 				}
 			}
 		}
-		p.Scratch = u.gaps(0, tq, tk)
-		name := fmt.Sprintf("mask=%d keepP=%v pitched=%v", opt&3, keep, pitched)
-		wantP, wantO := naiveAttention(p)
-		prob := u.gaps(extra, n, heads, tq, tk)
-		if keep {
-			p.P = prob
+		u.attend(t, fmt.Sprintf("mask=%d keep=%v pitched=%v", opt&3, keep, pitched), p, keep)
+	}
+	// Blocks and vectors that are full, one short, one over; a long row.
+	for i, c := range [][4]int{{1, 1, 8, 8}, {1, 33, 24, 40}, {5, 31, 24, 24}, {31, 5, 80, 24}, {32, 32, 32, 64}, {33, 64, 64, 64}, {197, 197, 64, 64}, {70, 2100, 16, 8}} {
+		const n, heads = 1, 2
+		tq, tk, d, dv := c[0], c[1], c[2], c[3]
+		view := func(b *buffer.Buffer, t, c int) kernels.View {
+			return kernels.View{Buf: b, Batch: heads * t * c, Token: heads * c, Head: c}
 		}
-		run, err := u.k.Attention(p)
-		u.exec(t, name, run, err)
-		u.compare(t, name+" O", o, wantO)
-		if !keep {
-			continue
+		p := kernels.Attention{N: n, Heads: heads, Tq: tq, Tk: tk, D: d, Dv: dv, Scale: 1 / math.Sqrt(float64(d))}
+		p.Q, p.K, p.V = view(u.buf(0, n, tq, heads*d), tq, d), view(u.buf(0, n, tk, heads*d), tk, d), view(u.buf(0, n, tk, heads*dv), tk, dv)
+		p.DQ, p.DK, p.DV = view(u.gaps(0, n, tq, heads*d), tq, d), view(u.gaps(0, n, tk, heads*d), tk, d), view(u.gaps(0, n, tk, heads*dv), tk, dv)
+		p.O, p.DO = view(u.gaps(0, n, tq, heads*dv), tq, dv), view(u.buf(0, n, tq, heads*dv), tq, dv)
+		if i%2 == 1 { // half of the keys, and all of the first query's
+			p.Mask = u.buf(0, tq, tk)
+			for j := range tq * tk {
+				if j < tk || j%2 == 1 {
+					set(p.Mask, j, math.Inf(-1))
+				}
+			}
 		}
-		u.compare(t, name+" P", prob, wantP)
-		run, err = u.k.AttentionBackward(p)
-		u.exec(t, name+" backward", run, err)
-		q, k, v := naiveAttentionBackward(p, wantP)
-		u.compareView(t, name+" dQ", p.DQ, tq, d, p, q)
-		u.compareView(t, name+" dK", p.DK, tk, d, p, k)
-		u.compareView(t, name+" dV", p.DV, tk, dv, p, v)
-		only := p // only the gradient of the query is asked for
-		only.DK, only.DV = kernels.View{}, kernels.View{}
+		u.attend(t, fmt.Sprint(c), p, true)
+	}
+}
+
+// attend compares both passes. Without keep there is nothing for the second.
+func (u *suite) attend(t *testing.T, name string, p kernels.Attention, keep bool) {
+	p.Scratch = u.gaps(0, kernels.AttentionScratch(p.Tq, p.Tk, true))
+	wantP, wantStats, wantO := naiveAttention(p)
+	if keep {
+		p.Stats = u.gaps(0, p.N, p.Heads, p.Tq, 2)
+	}
+	run, err := u.k.Attention(p)
+	u.exec(t, name, run, err)
+	o := make([]float64, 0, len(wantO))
+	for i := range len(wantO) {
+		n, h, tok, c := i/(p.Heads*p.Tq*p.Dv), i/(p.Tq*p.Dv)%p.Heads, i/p.Dv%p.Tq, i%p.Dv
+		o = append(o, wantO[((n*p.Tq+tok)*p.Heads+h)*p.Dv+c])
+	}
+	u.compareView(t, name+" O", p.O, p.Tq, p.Dv, p, o)
+	if !keep {
+		return
+	}
+	u.compare(t, name+" Stats", p.Stats, wantStats)
+	run, err = u.k.AttentionBackward(p)
+	u.exec(t, name+" backward", run, err)
+	q, k, v := naiveAttentionBackward(p, wantP)
+	u.compareView(t, name+" dQ", p.DQ, p.Tq, p.D, p, q)
+	u.compareView(t, name+" dK", p.DK, p.Tk, p.D, p, k)
+	u.compareView(t, name+" dV", p.DV, p.Tk, p.Dv, p, v)
+	for i, w := range [][]float64{q, k, v} { // one alone is asked for
+		only, all := p, []*kernels.View{&p.DQ, &p.DK, &p.DV}
+		tokens, dims := []int{p.Tq, p.Tk, p.Tk}[i], []int{p.D, p.D, p.Dv}[i]
+		for j, view := range []*kernels.View{&only.DQ, &only.DK, &only.DV} {
+			if i != j {
+				*view = kernels.View{}
+			}
+		}
 		run, err = u.k.AttentionBackward(only)
-		u.exec(t, name+" backward dQ", run, err)
-		u.compareView(t, name+" dQ alone", p.DQ, tq, d, p, q)
+		u.exec(t, name+" backward alone", run, err)
+		u.compareView(t, fmt.Sprintf("%s gradient %d alone", name, i), *all[i], tokens, dims, p, w)
 	}
 }
 
@@ -103,14 +139,14 @@ func (u *suite) compareView(t *testing.T, name string, v kernels.View, tokens, d
 	u.compare(t, name, got, want)
 }
 
-// naiveAttention returns P (N, Heads, Tq, Tk) and O (N, Tq, Heads·Dv).
-func naiveAttention(p kernels.Attention) (prob, out []float64) {
+// naiveAttention returns P (N, Heads, Tq, Tk), Stats and O (N, Tq, Heads·Dv).
+func naiveAttention(p kernels.Attention) (prob, stats, out []float64) {
 	out = make([]float64, p.N*p.Tq*p.Heads*p.Dv)
 	for n := range p.N {
 		for h := range p.Heads {
 			for i := range p.Tq {
 				row := make([]float64, p.Tk)
-				sum := 0.0
+				sum, top := 0.0, math.Inf(-1)
 				for j := range row {
 					s := 0.0
 					for c := range p.D {
@@ -129,6 +165,12 @@ func naiveAttention(p kernels.Attention) (prob, out []float64) {
 					}
 					row[j] = math.Exp(s)
 					sum += row[j]
+					top = max(top, s)
+				}
+				if sum > 0 {
+					stats = append(stats, top, math.Exp(top)/sum)
+				} else {
+					stats = append(stats, 0, 0)
 				}
 				for j := range row {
 					if sum > 0 {
@@ -142,7 +184,7 @@ func naiveAttention(p kernels.Attention) (prob, out []float64) {
 			}
 		}
 	}
-	return prob, out
+	return prob, stats, out
 }
 
 // naiveAttentionBackward returns the gradients as (N, Heads, T, D).

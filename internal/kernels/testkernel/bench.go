@@ -79,8 +79,8 @@ func BenchRows(b *testing.B, k kernels.Kernels) {
 	view := func(b *buffer.Buffer, offset, token int) kernels.View {
 		return kernels.View{Buf: b, Offset: offset, Batch: 197 * token, Token: token, Head: 64}
 	}
-	att := kernels.Attention{N: 8, Heads: 6, Tq: 197, Tk: 197, D: 64, Dv: 64, Scale: 0.125, Q: view(qkv, 0, 1152), K: view(qkv, 384, 1152), V: view(qkv, 768, 1152), O: view(o, 0, 384), P: prob,
-		DO: view(o, 0, 384), DQ: view(dqkv, 0, 1152), DK: view(dqkv, 384, 1152), DV: view(dqkv, 768, 1152), Scratch: ones(197, 197, false)}
+	att := kernels.Attention{N: 8, Heads: 6, Tq: 197, Tk: 197, D: 64, Dv: 64, Scale: 0.125, Q: view(qkv, 0, 1152), K: view(qkv, 384, 1152), V: view(qkv, 768, 1152), O: view(o, 0, 384), Stats: ones(8*6*197, 2, false).Reshape(8, 6, 197, 2),
+		DO: view(o, 0, 384), DQ: view(dqkv, 0, 1152), DK: view(dqkv, 384, 1152), DV: view(dqkv, 768, 1152), Scratch: ones(1, kernels.AttentionScratch(197, 197, true), false)}
 	norm := kernels.LayerNorm{X: x, Y: y, Gamma: vec, Beta: vec, Mean: mean, RStd: rstd, Epsilon: 1e-6, DY: d, DX: z}
 	for _, c := range []struct {
 		name string
