@@ -51,6 +51,7 @@ void vl_cells_begin(void) {
 }
 
 void vl_cells_end(void) {
+	_mm_sfence(); // for what went past the caches
 	if (kind == 2) _tile_release();
 }
 
@@ -68,10 +69,16 @@ INLINE void put_row(const vl_cell_put *p, const int y16, vl_n row) {
 			lo = _mm512_add_ps(lo, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(v)), 16)));
 			hi = _mm512_add_ps(hi, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(v, 1)), 16)));
 		}
-		_mm512_mask_storeu_epi16(y, m, (__m512i)_mm512_cvtne2ps_pbh(hi, lo));
+		__m512i v = (__m512i)_mm512_cvtne2ps_pbh(hi, lo);
+		if (p->past && m == ~0u && !((size_t)y & 63)) _mm512_stream_si512((__m512i *)y, v);
+		else _mm512_mask_storeu_epi16(y, m, v);
 		return;
 	}
 	float *to = (float *)y;
+	if (p->past && m == ~0u && !((size_t)y & 63)) {
+		_mm512_stream_ps(to, lo), _mm512_stream_ps(to + 16, hi);
+		return;
+	}
 	if (p->acc) lo = _mm512_add_ps(lo, _mm512_maskz_loadu_ps(m0, to)), hi = _mm512_add_ps(hi, _mm512_maskz_loadu_ps(m1, to + 16));
 	_mm512_mask_storeu_ps(to, m0, lo);
 	_mm512_mask_storeu_ps(to + 16, m1, hi);

@@ -27,11 +27,12 @@ typedef struct {
 } vl_cell_run;
 
 // Sums that go to rows of y, as elements from byte at on: bf16 or float32, added to
-// what is there or not, with a bias or NULL. s is 32 wide.
+// what is there or not, with a bias or NULL. s is 32 wide. past: past the caches,
+// for a y that they do not hold anyway, which then need not be fetched.
 typedef struct {
 	const float *s, *bias;
 	vl_n rows, n, at;
-	int acc, y16;
+	int acc, y16, past;
 	void *const *y;
 } vl_cell_put;
 

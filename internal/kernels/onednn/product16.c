@@ -19,7 +19,8 @@ enum {
 	ROOM = 384 << 10,      // bytes of packed rows that the panels stream past
 	BLOCKS = 16,           // of 32 rows
 	ROWS = BLOCKS * CELL,
-	TERMS = 64             // cells that a sum over rows takes at once
+	TERMS = 64,            // cells that a sum over rows takes at once
+	CACHED = 1 << 20       // bytes of a result that are still there when it is read
 };
 
 // A thin factor in float32 is the sum of two numbers of bf16. One step of 32 terms
@@ -167,13 +168,13 @@ static void flush(const call *c, chunk *k) {
 	float s[2][CELL * CELL] __attribute__((aligned(64)));
 	vl_n size = p->y16 ? 2 : 4;
 	vl_cell_put last = {.rows = 0};
-	int turn = 0;
+	int turn = 0, past = !p->acc && p->m * p->n * size > CACHED;
 	for (vl_n j = 0; j < vl_cells(p->n); j++) {
 		vl_n cols = p->n - j * CELL < CELL ? p->n - j * CELL : CELL;
 		for (vl_n i = 0; i < blocks(k); i++, turn ^= 1) {
 			vl_n rows = k->rows - i * CELL < CELL ? k->rows - i * CELL : CELL;
 			vl_cells_multiply(halves(rows), halves(cols), k->a + i * k->cells * CELL_SIZE, k->runs, k->n, j, s[turn], last.rows ? &last : NULL);
-			last = (vl_cell_put){s[turn], c->bias ? c->bias + j * CELL : NULL, rows, cols, j * CELL * size, p->acc, p->y16, k->to + i * CELL};
+			last = (vl_cell_put){s[turn], c->bias ? c->bias + j * CELL : NULL, rows, cols, j * CELL * size, p->acc, p->y16, past, k->to + i * CELL};
 		}
 	}
 	if (last.rows) vl_cells_put(&last);
@@ -330,7 +331,7 @@ static void give(const sum_call *c, const float *s, vl_n h, vl_n i, vl_n j, vl_n
 	if (!turn && taps == 1) {
 		void *to[CELL];
 		for (vl_n q = 0; q < h; q++) to[q] = c->y + (i + q) * p->ldy;
-		vl_cell_put put = {s, NULL, h, cols, 4 * j, acc, 0, to};
+		vl_cell_put put = {s, NULL, h, cols, 4 * j, acc, 0, 0, to};
 		vl_cells_put(&put);
 		return;
 	}
