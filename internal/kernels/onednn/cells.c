@@ -60,6 +60,7 @@ INLINE void put_row(const vl_cell_put *p, const int y16, vl_n row) {
 	__mmask32 m = p->n >= CELL ? ~0u : (1u << p->n) - 1;
 	__mmask16 m0 = (__mmask16)m, m1 = (__mmask16)(m >> 16);
 	const float *s = p->s + row * CELL;
+	if (!p->y[row]) return;
 	__m512 lo = _mm512_loadu_ps(s), hi = _mm512_loadu_ps(s + 16);
 	char *y = (char *)p->y[row] + p->at;
 	if (p->bias) lo = _mm512_add_ps(lo, _mm512_maskz_loadu_ps(m0, p->bias)), hi = _mm512_add_ps(hi, _mm512_maskz_loadu_ps(m1, p->bias + 16));
@@ -107,8 +108,11 @@ INLINE void tiles(const int mb, const int nb, const uint16_t *a, const vl_cell_r
 	if (mb > 1 && nb > 1) _tile_zero(3);
 	for (; n > 0; n--, run++) {
 		const uint16_t *b = run->b + j * run->panel;
-		for (const uint16_t *end = b + run->steps * CELL_SIZE; b < end; a += CELL_SIZE, b += CELL_SIZE) {
-			_tile_loadd(4, a, 64);
+		vl_n ld = run->at ? run->ld : CELL;
+		for (vl_n i = 0; i < run->steps; i++, b += CELL_SIZE) {
+			const uint16_t *x = run->at ? run->from + run->at[i] : a;
+			if (!run->at) a += CELL_SIZE;
+			_tile_loadd(4, x, 2 * ld);
 			_tile_loadd(6, b, 64);
 			_tile_dpbf16ps(0, 4, 6);
 			if (nb > 1) {
@@ -116,7 +120,7 @@ INLINE void tiles(const int mb, const int nb, const uint16_t *a, const vl_cell_r
 				_tile_dpbf16ps(1, 4, 7);
 			}
 			if (mb > 1) {
-				_tile_loadd(5, a + CELL_SIZE / 2, 64);
+				_tile_loadd(5, x + 16 * ld, 2 * ld);
 				_tile_dpbf16ps(2, 5, 6);
 				if (nb > 1) _tile_dpbf16ps(3, 5, 7);
 			}
@@ -130,26 +134,31 @@ INLINE void tiles(const int mb, const int nb, const uint16_t *a, const vl_cell_r
 	if (put) put_rows(put, row, put->rows);
 }
 
-// The same in vectors: mb rows from a on, mb and nb constants.
-INLINE void vectors(const int mb, const int nb, const uint16_t *a, const vl_cell_run *run, vl_n n, vl_n j, float *c) {
+// The same in vectors: mb rows from row on, mb and nb constants.
+INLINE void vectors(const int mb, const int nb, vl_n row, const uint16_t *a, const vl_cell_run *run, vl_n n, vl_n j, float *c) {
 	__m512 s[12][2];
 #pragma GCC unroll 12
 	for (int r = 0; r < mb; r++) s[r][0] = s[r][1] = _mm512_setzero_ps();
 	for (; n > 0; n--, run++) {
 		const uint16_t *b = run->b + j * run->panel;
-		for (const uint16_t *end = b + run->steps * CELL_SIZE; b < end; a += CELL_SIZE, b += CELL_SIZE)
+		vl_n ld = run->at ? run->ld : CELL;
+		for (vl_n i = 0; i < run->steps; i++, b += CELL_SIZE) {
+			const uint16_t *x = (run->at ? run->from + run->at[i] : a) + row * ld;
+			if (!run->at) a += CELL_SIZE;
 			for (int p = 0; p < CELL; p += 2) {
 				__m512bh b0 = (__m512bh)_mm512_loadu_si512(b + p * 16), b1 = nb > 1 ? (__m512bh)_mm512_loadu_si512(b + CELL_SIZE / 2 + p * 16) : b0;
 #pragma GCC unroll 12
 				for (int r = 0; r < mb; r++) {
 					int32_t pair;
-					memcpy(&pair, a + r * CELL + p, 4);
+					memcpy(&pair, x + r * ld + p, 4);
 					__m512bh f = (__m512bh)_mm512_set1_epi32(pair);
 					s[r][0] = _mm512_dpbf16_ps(s[r][0], f, b0);
 					if (nb > 1) s[r][1] = _mm512_dpbf16_ps(s[r][1], f, b1);
 				}
 			}
+		}
 	}
+	c += row * CELL;
 #pragma GCC unroll 12
 	for (int r = 0; r < mb; r++) {
 		_mm512_storeu_ps(c + r * CELL, s[r][0]);
@@ -161,12 +170,12 @@ void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *run
 	if (kind < 2) {
 		vl_n i = 0;
 		for (; i + 12 <= 16 * mb; i += 12) {
-			if (nb > 1) vectors(12, 2, a + i * CELL, runs, n, j, c + i * CELL);
-			else vectors(12, 1, a + i * CELL, runs, n, j, c + i * CELL);
+			if (nb > 1) vectors(12, 2, i, a, runs, n, j, c);
+			else vectors(12, 1, i, a, runs, n, j, c);
 		}
 		for (; i < 16 * mb; i += 4) {
-			if (nb > 1) vectors(4, 2, a + i * CELL, runs, n, j, c + i * CELL);
-			else vectors(4, 1, a + i * CELL, runs, n, j, c + i * CELL);
+			if (nb > 1) vectors(4, 2, i, a, runs, n, j, c);
+			else vectors(4, 1, i, a, runs, n, j, c);
 		}
 		if (put) vl_cells_put(put);
 		return;

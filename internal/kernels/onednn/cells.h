@@ -20,15 +20,20 @@ void vl_cells_begin(void);
 void vl_cells_end(void);
 
 // Steps of a second factor, one cell after the other; panel: from its 32 columns
-// to the next 32.
+// to the next 32. Unless at is NULL the first factor's cells lie in a map: that of
+// step i begins at[i] after from, and its rows are ld apart.
 typedef struct {
 	const uint16_t *b;
 	vl_n steps, panel;
+	const uint16_t *from;
+	const vl_n *at;
+	vl_n ld;
 } vl_cell_run;
 
 // Sums that go to rows of y, as elements from byte at on: bf16 or float32, added to
 // what is there or not, with a bias or NULL. s is 32 wide. past: past the caches,
-// for a y that they do not hold anyway, which then need not be fetched.
+// for a y that they do not hold anyway, which then need not be fetched. A row of y
+// that is NULL is left out.
 typedef struct {
 	const float *s, *bias;
 	vl_n rows, n, at;
@@ -37,7 +42,7 @@ typedef struct {
 } vl_cell_put;
 
 // c (32, 32) = Σ a·b over the steps of all runs, at panel j; a's cells follow each
-// other. Only rows and columns up to mb·16 and nb·16 are made, mb and nb 1 or 2.
+// other where they are not in a map. Only rows and columns up to mb·16 and nb·16 are made, mb and nb 1 or 2.
 // Sums are float32. While the tiles work, other sums are put where they belong,
 // unless put is NULL.
 void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put);

@@ -18,13 +18,13 @@ type panels struct {
 	taps, k, n int
 	st, sk, sn int // distances of taps, rows and columns in the weights
 	cells      bool
-	tight      bool  // of cells: the terms of all taps in a row
+	join       int   // of cells: so many taps' terms in a row; 0 is 1
 	split      C.int // of cells: which way a thin factor is two numbers
 }
 
 func (l panels) factor() C.vl_factor {
 	n := func(i int) C.vl_n { return C.vl_n(i) }
-	return C.vl_factor{taps: n(l.taps), k: n(l.k), n: n(l.n), st: n(l.st), sk: n(l.sk), sn: n(l.sn), tight: flag(l.tight), split: l.split}
+	return C.vl_factor{taps: n(l.taps), k: n(l.k), n: n(l.n), st: n(l.st), sk: n(l.sk), sn: n(l.sn), join: C.int(max(l.join, 1)), split: l.split}
 }
 
 func (l panels) bytes() int {
@@ -226,9 +226,11 @@ func (k *Kernels) convolve(p kernels.Conv, backward bool) (kernels.Run, error) {
 	}
 	// Without a stride all taps reach every pixel, so their terms may lie in a row.
 	whole := !backward || p.Stride == [2]int{1, 1}
-	l.tight = k.bf16 && whole && l.k%C.CELL != 0
+	if k.bf16 && whole && l.k%C.CELL != 0 {
+		l.join = taps
+	}
 	g := &C.vl_product{m: n(to.Rows()), n: n(l.n), k: n(l.k), lda: pitch(from), step: 1, ldy: pitch(to), acc: flag(p.Accumulate), window: 1,
-		a16: flag(half(from)), y16: flag(half(to)), tight: flag(l.tight)}
+		a16: flag(half(from)), y16: flag(half(to)), join: C.int(max(l.join, 1))}
 	g.at = window(p, from, to, backward)
 	o := operands{a: from, y: to, b: operand{p.W, l}}
 	if !backward {
@@ -242,12 +244,18 @@ func (k *Kernels) convolve(p kernels.Conv, backward bool) (kernels.Run, error) {
 			o.c.layout = panels{taps: taps, k: r, n: cin, st: 1, sk: cin * taps, sn: taps}
 		}
 		if t.Down != nil {
-			o.down = operand{t.Down, panels{taps: taps, k: cin, n: r, st: 1, sk: taps, sn: cin * taps, tight: l.tight}}
+			o.down = operand{t.Down, panels{taps: taps, k: cin, n: r, st: 1, sk: taps, sn: cin * taps, join: l.join}}
 		}
 	}
 	o = o.in(k.bf16)
 	if backward {
-		o.c.layout.split, o.c.layout.tight = C.VL_WHOLE, k.bf16 && whole
+		o.c.layout.split = C.VL_WHOLE
+		if k.bf16 && whole { // see slide and windows
+			o.c.layout.join = taps
+			if C.vl_slides(g) != 0 {
+				o.c.layout.join = w[3]
+			}
+		}
 	}
 	return k.multiply(g, o)
 }

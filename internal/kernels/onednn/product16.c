@@ -39,7 +39,7 @@ INLINE void part(vl_n n, const float *x, int lesser, float *y) {
 	}
 }
 
-static vl_n steps(const vl_factor *f) { return f->tight ? vl_cells(f->taps * f->k) : f->taps * vl_cells(f->k * term_parts(f)); }
+static vl_n steps(const vl_factor *f) { return f->taps / f->join * vl_cells(f->join * f->k * term_parts(f)); }
 
 static vl_n width(const vl_factor *f) { return f->split == VL_SPLIT_COLUMNS ? f->n * column_parts(f->n) : f->n; }
 
@@ -66,8 +66,8 @@ static void turned(const vl_factor *f, const float *w, vl_n j, vl_n cols, float 
 }
 
 void vl_pack_cells(const vl_factor *f, const float *w, uint16_t *out) {
-	vl_n all = width(f), each = f->tight ? 1 : f->taps, k = f->tight ? f->taps * f->k : f->k * term_parts(f);
-	int plain = !f->split && (!f->tight || f->taps == 1);
+	vl_n all = width(f), each = f->taps / f->join, k = f->join * f->k * term_parts(f);
+	int plain = !f->split && f->join == 1;
 	for (vl_n j = 0; j < all; j += CELL) {
 		vl_n cols = all - j < CELL ? all - j : CELL;
 		const float *from = w + j * f->sn;
@@ -93,11 +93,14 @@ typedef struct {
 	void *y;
 } call;
 
-// Rows that the panels stream past, packed block by block.
+// Rows that the panels stream past, in blocks of up to 32.
 typedef struct {
-	vl_n rows, cells; // cells: of a block
+	vl_n blocks, rows[BLOCKS];
+	vl_n steps;                   // of the first factor
+	vl_n packed, cells;           // of a block, in a: those of the first factor, and with h
 	uint16_t *a;
-	const void *from[ROWS]; // rows of a, or of a pixel's window
+	const uint16_t *map[2][BLOCKS]; // where a block begins in the maps of a and h, if they are not packed
+	const void *from[ROWS];       // rows of a
 	float *h[ROWS];
 	void *to[ROWS];
 	vl_origin at[ROWS];
@@ -105,7 +108,9 @@ typedef struct {
 	vl_cell_run runs[2 * VL_TAPS];
 } chunk;
 
-static vl_n blocks(const chunk *k) { return (k->rows + CELL - 1) / CELL; }
+static void fill(chunk *k, vl_n rows) {
+	for (k->blocks = 0; rows > 0; rows -= CELL) k->rows[k->blocks++] = rows < CELL ? rows : CELL;
+}
 
 static int halves(vl_n n) { return n > CELL / 2 ? 2 : 1; }
 
@@ -132,20 +137,22 @@ INLINE __m512i parts_row(__m512 v, parts_order o) {
 // hidden makes h, where it is made here, and its cells behind those of a.
 static void hidden(const call *c, chunk *k) {
 	const vl_product *p = c->p;
-	vl_factor up = {.taps = 1, .k = p->r, .split = VL_SPLIT_TERMS};
-	vl_n r = p->r, own = k->cells - steps(&up), parts = column_parts(r), copies = term_parts(&up);
+	vl_factor up = {.taps = 1, .k = p->r, .join = 1, .split = VL_SPLIT_TERMS};
+	vl_n r = p->r, parts = column_parts(r), copies = term_parts(&up);
 	float s[CELL * CELL] __attribute__((aligned(64)));
 	parts_order o = copies > 1 ? order(r, copies) : (parts_order){0};
 	__mmask16 m = r < 16 ? (1u << r) - 1 : 0xffff;
-	for (vl_n i = 0; i < blocks(k); i++) {
-		vl_n rows = k->rows - i * CELL < CELL ? k->rows - i * CELL : CELL;
-		uint16_t *a = k->a + i * k->cells * CELL_SIZE, *cells = a + own * CELL_SIZE;
+	for (vl_n i = 0; i < k->blocks; i++) {
+		vl_n rows = k->rows[i];
+		uint16_t *a = k->a + i * k->cells * CELL_SIZE, *cells = a + k->packed * CELL_SIZE;
 		float *const *h = k->h + i * CELL;
 		for (vl_n j = 0; c->d && j < vl_cells(r * parts); j++) {
-			vl_cell_run run = {c->d, own, own * CELL_SIZE};
+			vl_cell_run run = k->runs[0];
+			run.b = c->d, run.panel = k->steps * CELL_SIZE, run.from = k->map[0][i];
 			vl_n cols = r - j * CELL < CELL ? r - j * CELL : CELL;
 			vl_cells_multiply(halves(rows), halves(cols * parts), a, &run, 1, j, s, NULL);
-			for (vl_n q = 0; parts == 1 && q < rows; q++) memcpy(h[q] + j * CELL, s + q * CELL, 4 * cols);
+			for (vl_n q = 0; parts == 1 && q < rows; q++)
+				if (h[q]) memcpy(h[q] + j * CELL, s + q * CELL, 4 * cols);
 		}
 		if (copies == 1) {
 			const void *from[CELL];
@@ -154,6 +161,10 @@ static void hidden(const call *c, chunk *k) {
 			continue;
 		}
 		for (vl_n q = 0; q < rows; q++, cells += CELL) {
+			if (!h[q]) {
+				_mm512_storeu_si512(cells, _mm512_setzero_si512());
+				continue;
+			}
 			__m512 v = c->d ? _mm512_add_ps(_mm512_maskz_loadu_ps(m, s + q * CELL), _mm512_maskz_loadu_ps(m, s + q * CELL + r)) : _mm512_maskz_loadu_ps(m, h[q]);
 			if (c->d) _mm512_mask_storeu_ps(h[q], m, v);
 			_mm512_storeu_si512(cells, parts_row(v, o));
@@ -171,8 +182,9 @@ static void flush(const call *c, chunk *k) {
 	int turn = 0, past = !p->acc && p->m * p->n * size > CACHED;
 	for (vl_n j = 0; j < vl_cells(p->n); j++) {
 		vl_n cols = p->n - j * CELL < CELL ? p->n - j * CELL : CELL;
-		for (vl_n i = 0; i < blocks(k); i++, turn ^= 1) {
-			vl_n rows = k->rows - i * CELL < CELL ? k->rows - i * CELL : CELL;
+		for (vl_n i = 0; i < k->blocks; i++, turn ^= 1) {
+			vl_n rows = k->rows[i];
+			k->runs[0].from = k->map[0][i], k->runs[1].from = k->map[1][i];
 			vl_cells_multiply(halves(rows), halves(cols), k->a + i * k->cells * CELL_SIZE, k->runs, k->n, j, s[turn], last.rows ? &last : NULL);
 			last = (vl_cell_put){s[turn], c->bias ? c->bias + j * CELL : NULL, rows, cols, j * CELL * size, p->acc, p->y16, past, k->to + i * CELL};
 		}
@@ -191,44 +203,45 @@ static vl_n rows_of(vl_n m, vl_n cells) {
 // block packs 32 rows of one tap.
 static void block(const vl_product *p, const chunk *k, vl_n i, uint16_t *out) {
 	const void *row[CELL];
-	for (vl_n q = 0; q < CELL; q++) row[q] = i * CELL + q < k->rows ? k->from[i * CELL + q] : NULL;
+	for (vl_n q = 0; q < CELL; q++) row[q] = q < k->rows[i] ? k->from[i * CELL + q] : NULL;
 	vl_cells_a(row, p->a16, p->k, 1, out);
 }
 
 static void multiply(void *arg, int at, int parts) {
 	const call *c = arg;
 	const vl_product *p = c->p;
-	vl_factor up = {.taps = 1, .k = p->r, .split = VL_SPLIT_TERMS};
+	vl_factor up = {.taps = 1, .k = p->r, .join = 1, .split = VL_SPLIT_TERMS};
 	vl_n own = vl_cells(p->k), thin = p->r ? steps(&up) : 0, size = p->a16 ? 2 : 4;
 	vl_n from = vl_from(p->m, CELL, at, parts), end = vl_from(p->m, CELL, at + 1, parts), most = rows_of(end - from, own + thin);
 	chunk k;
-	k.cells = own + thin, k.n = 1 + (thin > 0);
+	k.steps = k.packed = own, k.cells = own + thin, k.n = 1 + (thin > 0);
 	k.runs[0] = (vl_cell_run){c->b, own, own * CELL_SIZE}, k.runs[1] = (vl_cell_run){c->hb, thin, thin * CELL_SIZE};
 	k.a = vl_room(most * k.cells * CELL * 2);
 	vl_cells_begin();
 	for (vl_n i0 = from; i0 < end; i0 += most) {
-		k.rows = end - i0 < most ? end - i0 : most;
-		for (vl_n i = 0; i < k.rows; i++) {
+		vl_n rows = end - i0 < most ? end - i0 : most;
+		fill(&k, rows);
+		for (vl_n i = 0; i < rows; i++) {
 			k.from[i] = (const char *)c->a + (i0 + i) * p->lda * size;
 			k.to[i] = (char *)c->y + (i0 + i) * p->ldy * (p->y16 ? 2 : 4);
 			if (thin) k.h[i] = c->h + (i0 + i) * p->ldh;
 		}
-		for (vl_n i = 0; i < blocks(&k); i++) block(p, &k, i, k.a + i * k.cells * CELL_SIZE);
+		for (vl_n i = 0; i < k.blocks; i++) block(p, &k, i, k.a + i * k.cells * CELL_SIZE);
 		if (thin) hidden(c, &k);
 		flush(c, &k);
 	}
 	vl_cells_end();
 }
 
-// A map that windows read: all of a tap's terms in cells of its own, or tight the
+// A map that windows read: all of a tap's terms in cells of its own, or joined the
 // terms of all taps in a row.
 typedef struct {
 	const char *x;
-	int x16, tight;
+	int x16, joined;
 	vl_n ld, k;
 } map;
 
-static vl_n map_steps(const map *m, vl_n taps) { return m->tight ? vl_cells(taps * m->k) : taps * vl_cells(m->k); }
+static vl_n map_steps(const map *m, vl_n taps) { return m->joined ? vl_cells(taps * m->k) : taps * vl_cells(m->k); }
 
 // windows packs those of a block. What is joined first lies behind its cells, where
 // nothing is yet.
@@ -238,16 +251,16 @@ static void windows(const vl_window *w, const chunk *k, vl_n i, const vl_phase *
 	const void *row[CELL];
 	for (vl_n t = 0; t < f->n; t++) {
 		for (vl_n q = 0; q < CELL; q++) {
-			vl_n at = i * CELL + q < k->rows ? vl_pixel_of(w, k->at + i * CELL + q, f->tap + t) : -1;
+			vl_n at = q < k->rows[i] ? vl_pixel_of(w, k->at + i * CELL + q, f->tap + t) : -1;
 			row[q] = at < 0 ? NULL : m->x + at * m->ld * size;
-			if (!m->tight) continue;
+			if (!m->joined) continue;
 			char *to = joined + (q * f->n + t) * pixel;
 			if (row[q]) memcpy(to, row[q], pixel);
 			else memset(to, 0, pixel);
 		}
-		if (!m->tight) vl_cells_a(row, m->x16, m->k, 1, out + t * vl_cells(m->k) * CELL_SIZE);
+		if (!m->joined) vl_cells_a(row, m->x16, m->k, 1, out + t * vl_cells(m->k) * CELL_SIZE);
 	}
-	if (!m->tight) return;
+	if (!m->joined) return;
 	for (vl_n q = 0; q < CELL; q++) row[q] = joined + q * f->n * pixel;
 	vl_cells_a(row, m->x16, f->n * m->k, 1, out);
 }
@@ -267,8 +280,8 @@ static void convolve(void *arg, int at, int parts) {
 	const call *c = arg;
 	const vl_product *p = c->p;
 	const vl_window *w = &p->at;
-	vl_factor up = {.taps = 1, .k = p->r, .split = VL_SPLIT_TERMS};
-	map a = {c->a, p->a16, p->tight, p->lda, p->k}, h = {(const char *)c->h, 0, vl_phases(w) == 1, p->ldh, p->r};
+	vl_factor up = {.taps = 1, .k = p->r, .join = 1, .split = VL_SPLIT_TERMS};
+	map a = {c->a, p->a16, p->join > 1, p->lda, p->k}, h = {(const char *)c->h, 0, vl_phases(w) == 1, p->ldh, p->r};
 	vl_n pictures = p->m / (w->oh * w->ow), all = w->kh * w->kw, pixel[ROWS];
 	int wide = p->r && p->wide;
 	vl_phase f;
@@ -277,7 +290,7 @@ static void convolve(void *arg, int at, int parts) {
 	for (vl_n phase = 0; phase < vl_phases(w); phase++) {
 		vl_phase_of(w, phase, &f);
 		vl_n own = map_steps(&a, f.n), thin = !p->r ? 0 : wide ? map_steps(&h, f.n) : steps(&up), m = pictures * f.oh * f.ow;
-		k.cells = own + thin, k.n = 0;
+		k.steps = k.packed = own, k.cells = own + thin, k.n = 0;
 		steps_of(&k, &f, all, &a, c->b);
 		if (wide) steps_of(&k, &f, all, &h, c->hb);
 		else if (thin) k.runs[k.n++] = (vl_cell_run){c->hb, thin, thin * CELL_SIZE};
@@ -285,13 +298,14 @@ static void convolve(void *arg, int at, int parts) {
 		// Joined terms may be float32: two blocks more.
 		k.a = vl_room((most + 2 * CELL) * (k.cells + 1) * CELL * 2);
 		for (vl_n i0 = from; i0 < end; i0 += most) {
-			k.rows = end - i0 < most ? end - i0 : most;
-			vl_rows_of(w, &f, i0, k.rows, k.at, pixel);
-			for (vl_n i = 0; i < k.rows; i++) {
+			vl_n rows = end - i0 < most ? end - i0 : most;
+			fill(&k, rows);
+			vl_rows_of(w, &f, i0, rows, k.at, pixel);
+			for (vl_n i = 0; i < rows; i++) {
 				k.to[i] = (char *)c->y + pixel[i] * p->ldy * (p->y16 ? 2 : 4);
 				if (thin && !wide) k.h[i] = c->h + pixel[i] * p->ldh;
 			}
-			for (vl_n i = 0; i < blocks(&k); i++) {
+			for (vl_n i = 0; i < k.blocks; i++) {
 				uint16_t *to = k.a + i * k.cells * CELL_SIZE;
 				windows(w, &k, i, &f, &a, to);
 				if (wide) windows(w, &k, i, &f, &h, to + own * CELL_SIZE);
@@ -303,9 +317,134 @@ static void convolve(void *arg, int at, int parts) {
 	vl_cells_end();
 }
 
+// Without a stride a window's pixels move on as the row does, so that a map in bf16
+// with a border of zeros holds every tap's cells as they are: only the border is
+// made, and rows that reach from one line into the next are left out.
+int vl_slides(const vl_product *p) {
+	const vl_window *w = &p->at;
+	return p->window && p->a16 && p->join == 1 && p->k % CELL == 0 && w->sh * w->sw == 1;
+}
+
+// A strip of lines of one picture with its border.
+typedef struct {
+	vl_n picture, y, lines; // that are written
+	uint16_t *a, *h;
+} strip;
+
+enum { STRIPS = 16 };
+
+typedef struct {
+	vl_n line, above;           // of the map with its border: pixels, and lines more than are written
+	vl_n y0, x0;                // of the map at the border's corner
+	vl_n wide;                  // numbers in a pixel of h's map, which holds those of a window's line
+} border;
+
+// bordered copies the lines that a strip reads.
+static void bordered(const call *c, const border *b, const strip *t) {
+	const vl_product *p = c->p;
+	const vl_window *w = &p->at;
+	const uint16_t *a = c->a;
+	vl_n k = p->k;
+	for (vl_n y = 0; y < t->lines + b->above; y++) {
+		uint16_t *to = t->a + y * b->line * k;
+		vl_n sy = t->y + y + b->y0, from = b->x0 < 0 ? -b->x0 : 0, sx = b->x0 + from, n = b->line - from < w->w - sx ? b->line - from : w->w - sx;
+		if (sy < 0 || sy >= w->h || n <= 0) {
+			memset(to, 0, b->line * k * 2);
+			continue;
+		}
+		memset(to, 0, from * k * 2);
+		const uint16_t *x = a + ((t->picture * w->h + sy) * w->w + sx) * p->lda;
+		if (p->lda == k) memcpy(to + from * k, x, n * k * 2);
+		else
+			for (vl_n i = 0; i < n; i++) memcpy(to + (from + i) * k, x + i * p->lda, k * 2);
+		memset(to + (from + n) * k, 0, (b->line - from - n) * k * 2);
+	}
+	if (!t->h) return;
+	// Every pixel of h goes to the places where windows read it.
+	memset(t->h, 0, (t->lines + b->above) * b->line * b->wide * 2);
+	for (vl_n y = 0; y < t->lines + b->above; y++) {
+		vl_n sy = t->y + y + b->y0;
+		for (vl_n sx = 0; sy >= 0 && sy < w->h && sx < w->w; sx++) {
+			const float *h = c->h + ((t->picture * w->h + sy) * w->w + sx) * p->ldh;
+			for (vl_n kx = 0; kx < w->kw; kx++) {
+				vl_n x = sx - b->x0 - (w->kw - 1 - kx) * w->dw;
+				if (x < 0 || x >= b->line) continue;
+				uint16_t *to = t->h + (y * b->line + x) * b->wide + kx * p->r;
+				for (vl_n i = 0; i < p->r; i += 16) {
+					__mmask16 m = p->r - i >= 16 ? 0xffff : (1u << (p->r - i)) - 1;
+					_mm256_mask_storeu_epi16(to + i, m, (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(m, h + i)));
+				}
+			}
+		}
+	}
+}
+
+static void slide(void *arg, int part, int parts) {
+	const call *c = arg;
+	const vl_product *p = c->p;
+	const vl_window *w = &p->at;
+	vl_factor up = {.taps = 1, .k = p->r, .join = 1, .split = VL_SPLIT_TERMS};
+	int wide = p->r && p->wide, back = w->backward;
+	vl_n taps = w->kh * w->kw, each = vl_cells(p->k), lines = p->m / w->ow, thin = p->r && !wide ? steps(&up) : 0;
+	border b = {.line = w->ow + (w->kw - 1) * w->dw, .above = (w->kh - 1) * w->dh, .wide = wide ? vl_cells(w->kw * p->r) * CELL : 0};
+	b.y0 = back ? w->pt - b.above : -w->pt, b.x0 = back ? w->pl - (w->kw - 1) * w->dw : -w->pl;
+	vl_n at[2][taps * each > w->kh * vl_cells(w->kw * p->r) ? taps * each : w->kh * vl_cells(w->kw * p->r)];
+	for (vl_n ky = 0; ky < w->kh; ky++) {
+		vl_n y = (back ? w->kh - 1 - ky : ky) * w->dh;
+		for (vl_n kx = 0; kx < w->kw; kx++)
+			for (vl_n i = 0; i < each; i++) at[0][(ky * w->kw + kx) * each + i] = (y * b.line + (back ? w->kw - 1 - kx : kx) * w->dw) * p->k + i * CELL;
+		for (vl_n i = 0; i < b.wide / CELL; i++) at[1][ky * (b.wide / CELL) + i] = y * b.line * b.wide + i * CELL;
+	}
+	chunk k;
+	k.steps = taps * each, k.packed = 0, k.cells = thin, k.n = 1 + (p->r > 0);
+	k.runs[0] = (vl_cell_run){c->b, k.steps, k.steps * CELL_SIZE, NULL, at[0], p->k};
+	vl_n more = wide ? w->kh * b.wide / CELL : thin;
+	k.runs[1] = (vl_cell_run){c->hb, more, more * CELL_SIZE, NULL, wide ? at[1] : NULL, b.wide};
+	// As many lines at a time as stay in the cache, of several pictures where they are
+	// small. A tile reads up to 31 pixels beyond the last row.
+	vl_n pixel = p->k + b.wide, most = ROOM / (b.line * pixel * 2) - b.above;
+	most = most < 1 ? 1 : most > w->oh ? w->oh : most;
+	vl_n whole = (most + b.above) * b.line + CELL, fit = ROOM / (whole * pixel * 2);
+	fit = fit < 1 ? 1 : fit > STRIPS ? STRIPS : fit;
+	uint16_t *room = vl_room(fit * whole * pixel * 2 + BLOCKS * thin * CELL_SIZE * 2);
+	k.a = room + fit * whole * pixel;
+	strip s[STRIPS];
+	vl_n end = vl_from(lines, 1, part + 1, parts);
+	vl_cells_begin();
+	for (vl_n l = vl_from(lines, 1, part, parts); l < end;) {
+		vl_n n = 0;
+		for (; n < fit && l < end; n++, l += s[n - 1].lines) {
+			vl_n y = l % w->oh, here = w->oh - y < end - l ? w->oh - y : end - l;
+			uint16_t *to = room + n * whole * pixel;
+			s[n] = (strip){l / w->oh, y, here < most ? here : most, to, wide ? to + whole * p->k : NULL};
+			bordered(c, &b, s + n);
+		}
+		k.blocks = 0;
+		for (vl_n i = 0; i < n; i++) {
+			vl_n rows = s[i].lines * b.line - (b.line - w->ow);
+			for (vl_n m = 0; m < rows; m += CELL) {
+				vl_n f = k.blocks++;
+				k.rows[f] = rows - m < CELL ? rows - m : CELL;
+				k.map[0][f] = s[i].a + m * p->k, k.map[1][f] = s[i].h + m * b.wide;
+				for (vl_n q = 0; q < k.rows[f]; q++) {
+					vl_n y = (m + q) / b.line, x = (m + q) % b.line, to = ((s[i].picture * w->oh + s[i].y + y) * w->ow + x);
+					int inside = x < w->ow;
+					k.to[f * CELL + q] = inside ? (char *)c->y + to * p->ldy * (p->y16 ? 2 : 4) : NULL;
+					k.h[f * CELL + q] = inside && thin ? c->h + to * p->ldh : NULL;
+				}
+				if (k.blocks < BLOCKS && (m + CELL < rows || i + 1 < n)) continue;
+				if (thin) hidden(c, &k);
+				flush(c, &k);
+				k.blocks = 0;
+			}
+		}
+	}
+	vl_cells_end();
+}
+
 void vl_multiply16(const vl_product *p, const void *a, const uint16_t *b, float *h, const uint16_t *hb, const uint16_t *d, const float *bias, void *y) {
 	call c = {p, a, b, hb, d, h, bias, y};
-	vl_task task = p->window ? convolve : multiply;
+	vl_task task = !p->window ? multiply : vl_slides(p) ? slide : convolve;
 	if (p->m * p->n * (p->k + p->r) < 1000000) task(&c, 0, 1);
 	else vl_deal(task, &c);
 }
@@ -407,6 +546,7 @@ void vl_sum_rows(const vl_row_sum *p, const void *a, const void *b, float *y) {
 	else vl_deal(sum_rows, &c);
 }
 #else
+int vl_slides(const vl_product *p) { return 0; }
 vl_n vl_packed_cells(const vl_factor *f) { return 0; }
 void vl_pack_cells(const vl_factor *f, const float *w, uint16_t *out) {}
 void vl_multiply16(const vl_product *p, const void *a, const uint16_t *b, float *h, const uint16_t *hb, const uint16_t *d, const float *bias, void *y) {}

@@ -4,12 +4,12 @@
 #include "cells.h"
 
 // A second factor as it lies in float32: element (tap, k, n) at tap·st + k·sk +
-// n·sn. tight: the terms of all taps in a row, not every tap's in cells of its
+// n·sn. join: so many taps' terms in a row, where 1 gives every tap cells of its
 // own. split: thin factors keep the precision of float32 as sums of two numbers.
 enum { VL_WHOLE, VL_SPLIT_TERMS, VL_SPLIT_COLUMNS };
 typedef struct {
 	vl_n taps, k, n, st, sk, sn;
-	int tight, split;
+	int join, split;
 } vl_factor;
 
 // How many numbers of bf16 a factor takes in cells, and its packing.
@@ -20,6 +20,10 @@ void vl_pack_cells(const vl_factor *f, const float *w, uint16_t *out);
 // where p->a16 and p->y16. Unless d is NULL h is written first: its r channels are
 // a·d, with a's windows.
 void vl_multiply16(const vl_product *p, const void *a, const uint16_t *b, float *h, const uint16_t *hb, const uint16_t *d, const float *bias, void *y);
+
+// Whether a convolution reads its map where it lies. The taps of a line of h are
+// joined then where the map is a gradient.
+int vl_slides(const vl_product *p);
 
 // vl_sum_rows is y (m, n) = aᵀ·b over the rows of a (k, m) and b (k, n), one of
 // them float32 and thin, or both bf16. With a window b is a map of n channels, and
