@@ -243,26 +243,40 @@ typedef struct {
 
 static vl_n map_steps(const map *m, vl_n taps) { return m->joined ? vl_cells(taps * m->k) : taps * vl_cells(m->k); }
 
+// join copies the terms of all taps of a row behind each other.
+static void join(const vl_window *w, const vl_origin *at, const vl_phase *f, const map *m, char *to) {
+	vl_n pixel = m->k * (m->x16 ? 2 : 4), ld = m->ld * (m->x16 ? 2 : 4);
+	// A line of a window that lies inside the map is one piece.
+	int line = !w->backward && w->dw == 1 && m->ld == m->k && at->x >= 0 && at->x + w->kw <= w->w;
+	for (vl_n t = 0; t < f->n; t += line ? w->kw : 1) {
+		vl_n x = vl_pixel_of(w, at, f->tap + t), n = line ? w->kw * pixel : pixel;
+		if (x < 0) memset(to + t * pixel, 0, n);
+		else memcpy(to + t * pixel, m->x + x * ld, n);
+	}
+}
+
 // windows packs those of a block. What is joined first lies behind its cells, where
 // nothing is yet.
 static void windows(const vl_window *w, const chunk *k, vl_n i, const vl_phase *f, const map *m, uint16_t *out) {
-	vl_n size = m->x16 ? 2 : 4, pixel = m->k * size;
-	char *joined = (char *)(out + map_steps(m, f->n) * CELL_SIZE);
+	vl_n size = m->x16 ? 2 : 4;
 	const void *row[CELL];
+	const vl_origin *at = k->at + i * CELL;
+	if (m->joined) {
+		char *joined = (char *)(out + map_steps(m, f->n) * CELL_SIZE);
+		for (vl_n q = 0; q < CELL; q++) {
+			row[q] = q < k->rows[i] ? joined + q * f->n * m->k * size : NULL;
+			if (row[q]) join(w, at + q, f, m, (char *)row[q]);
+		}
+		vl_cells_a(row, m->x16, f->n * m->k, 1, out);
+		return;
+	}
 	for (vl_n t = 0; t < f->n; t++) {
 		for (vl_n q = 0; q < CELL; q++) {
-			vl_n at = q < k->rows[i] ? vl_pixel_of(w, k->at + i * CELL + q, f->tap + t) : -1;
-			row[q] = at < 0 ? NULL : m->x + at * m->ld * size;
-			if (!m->joined) continue;
-			char *to = joined + (q * f->n + t) * pixel;
-			if (row[q]) memcpy(to, row[q], pixel);
-			else memset(to, 0, pixel);
+			vl_n x = q < k->rows[i] ? vl_pixel_of(w, at + q, f->tap + t) : -1;
+			row[q] = x < 0 ? NULL : m->x + x * m->ld * size;
 		}
-		if (!m->joined) vl_cells_a(row, m->x16, m->k, 1, out + t * vl_cells(m->k) * CELL_SIZE);
+		vl_cells_a(row, m->x16, m->k, 1, out + t * vl_cells(m->k) * CELL_SIZE);
 	}
-	if (!m->joined) return;
-	for (vl_n q = 0; q < CELL; q++) row[q] = joined + q * f->n * pixel;
-	vl_cells_a(row, m->x16, f->n * m->k, 1, out);
 }
 
 // steps_of lists a factor's cells at the taps of a phase. Without a stride they all
