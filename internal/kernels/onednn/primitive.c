@@ -12,7 +12,8 @@ struct vl_prim {
 	dnnl_primitive_t p;
 	int kind; // of a convolution; a product is VL_FORWARD
 	int nargs;
-	dnnl_exec_arg_t args[4]; // in, out, weights, bias
+	dnnl_exec_arg_t args[5]; // in, out, weights, bias, scratch
+	size_t room; // of oneDNN's own scratch, which a thread's primitives share
 	dnnl_memory_desc_t plain; // the caller's weights
 	const dnnl_memory_desc_t *wmd;
 	int packed; // the weights' memory is a vl_packed
@@ -40,7 +41,7 @@ const char *vl_prim_impl(const vl_prim *p) {
 
 void vl_prim_free(vl_prim *p) {
 	if (!p) return;
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 5; i++)
 		if (p->args[i].memory) dnnl_memory_destroy(p->args[i].memory);
 	for (int i = 0; i < 2; i++)
 		if (p->reorder_args[i].memory) dnnl_memory_destroy(p->reorder_args[i].memory);
@@ -56,9 +57,11 @@ static int add_arg(vl_prim *p, int i, int arg, const dnnl_memory_desc_t *md) {
 	return dnnl_memory_create(&p->args[i].memory, md, vl_engine, DNNL_MEMORY_NONE);
 }
 
+// Attributes of a primitive that adds to its result, or not.
 static dnnl_primitive_attr_t sum_attr(int acc) {
 	dnnl_primitive_attr_t at = NULL;
 	dnnl_primitive_attr_create(&at);
+	dnnl_primitive_attr_set_scratchpad_mode(at, dnnl_scratchpad_mode_user);
 	if (acc) {
 		dnnl_post_ops_t po;
 		dnnl_post_ops_create(&po);
@@ -80,11 +83,15 @@ static vl_prim *finish(vl_prim *p, int in, int out, int weights, int bias, const
 	if (!s) s = add_arg(p, 1, out, out_md);
 	if (!s) s = add_arg(p, 2, weights, wmd);
 	if (!s && bias) s = add_arg(p, 3, DNNL_ARG_BIAS, dnnl_primitive_desc_query_md(p->pd, dnnl_query_exec_arg_md, DNNL_ARG_BIAS));
+	const dnnl_memory_desc_t *room = dnnl_primitive_desc_query_md(p->pd, dnnl_query_scratchpad_md, 0);
+	p->room = dnnl_memory_desc_get_size(room);
+	if (!s && p->room) s = add_arg(p, p->nargs, DNNL_ARG_SCRATCHPAD, room);
 	int same = dnnl_memory_desc_equal(&p->plain, wmd);
 	if (!s && (!same || p->acc_w)) {
 		const dnnl_memory_desc_t *from = p->kind == VL_BACKWARD_WEIGHTS ? wmd : &p->plain;
 		const dnnl_memory_desc_t *to = p->kind == VL_BACKWARD_WEIGHTS ? &p->plain : wmd;
 		dnnl_primitive_attr_t at = sum_attr(p->acc_w);
+		dnnl_primitive_attr_set_scratchpad_mode(at, dnnl_scratchpad_mode_library);
 		dnnl_primitive_desc_t pd = NULL;
 		s = dnnl_reorder_primitive_desc_create(&pd, from, vl_engine, to, vl_engine, at);
 		dnnl_primitive_attr_destroy(at);
@@ -154,7 +161,9 @@ vl_prim *vl_conv(int kind, const vl_conv_shape *c, int bias, int acc) {
 		w.data_type = dnnl_f32;
 		s = dnnl_dilated_convolution_backward_weights_desc_init(&d, dnnl_convolution_direct, &x, &w, NULL, &y, st, di, pl, pr);
 	}
-	if (!s) s = dnnl_primitive_desc_create(&p->pd, &d, NULL, vl_engine, hint);
+	at = sum_attr(0);
+	if (!s) s = dnnl_primitive_desc_create(&p->pd, &d, at, vl_engine, hint);
+	dnnl_primitive_attr_destroy(at);
 	dnnl_primitive_desc_destroy(hint);
 	if (s) {
 		vl_prim_free(p);
@@ -243,7 +252,7 @@ int vl_prim_run(vl_prim *p, const void *in, void *out, float *w, const float *bi
 	}
 	dnnl_memory_set_data_handle(p->args[0].memory, dense_in);
 	dnnl_memory_set_data_handle(p->args[1].memory, dense_out);
-	if (p->nargs > 3) dnnl_memory_set_data_handle(p->args[3].memory, (void *)bias);
+	for (int i = 3; i < p->nargs; i++) dnnl_memory_set_data_handle(p->args[i].memory, p->args[i].arg == DNNL_ARG_BIAS ? (void *)bias : vl_room(p->room));
 	if (!p->packed) {
 		if (p->reorder && p->kind != VL_BACKWARD_WEIGHTS) {
 			dnnl_memory_set_data_handle(p->reorder_args[0].memory, w);

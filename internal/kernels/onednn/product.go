@@ -210,7 +210,10 @@ func (k *Kernels) ownConv(p kernels.Conv, backward bool) bool {
 	if k.bf16 {
 		return true
 	}
-	return C.vl_own_convolutions() != 0 && terms >= fewest && (p.W.Frozen || pixels >= 1024) && (p.Thin == nil || p.Thin.Down == nil)
+	// oneDNN adds a gradient to another, such as an adapter's to its layer's, by way
+	// of a copy of the map.
+	adds := backward && p.Accumulate
+	return (adds || C.vl_own_convolutions() != 0 && terms >= fewest) && (p.W.Frozen || pixels >= 1024) && (p.Thin == nil || p.Thin.Down == nil)
 }
 
 // convolve is a convolution, or the gradient of its input, by own loops.
