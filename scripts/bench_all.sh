@@ -64,6 +64,9 @@ once() {
   say "$1: $(tail -n 1 "$file" | field "${3:-images_per_s}") ${3:-images_per_s}"
 }
 
+# probe KEY: once, where a peer may fail: PyTorch has not every gradient in bf16.
+probe() { (once "$1" 1) || echo '{"images_per_s": 0}' >"$STATE/$1"; }
+
 # against KEY FIELD: the cells ours, peer and ratio (above 1 is in our favour) of
 # a figure per second, or with "less" of one that should be small.
 against() {
@@ -82,27 +85,31 @@ steps() {
 }
 
 measure_steps() {
-  local m targets k key layout plain last
+  local m targets k key layout plain last peer
   while read -r m targets BATCH; do
     need_model "$m"
     for dtype in $dtypes; do
       key=steps.$m.$targets.$BATCH.$dtype
       # The layout in which the peer is faster, found at the smallest batch.
       layout=$STATE/layout.$m.$targets.8.$dtype
-      theirs "$m" train "$targets" 3 && once "${layout##*/}.plain" 1
-      theirs "$m" train "$targets" 3 --channels-last && once "${layout##*/}.last" 1
-      plain=$(of "$layout.plain" images_per_s) last=$(of "$layout.last" images_per_s)
+      theirs "$m" train "$targets" 3 && probe "${layout##*/}.plain"
+      theirs "$m" train "$targets" 3 --channels-last && probe "${layout##*/}.last"
+      plain=$(of "$layout.plain" images_per_s) last=$(of "$layout.last" images_per_s) peer=$dtype
+      if [ "$plain$last" = 00 ]; then # it does not train in this dtype at all
+        peer=f32 layout=${layout%."$dtype"}.f32
+        plain=$(of "$layout.plain" images_per_s) last=$(of "$layout.last" images_per_s)
+      fi
       layout=$(awk -v a="$plain" -v b="$last" 'BEGIN { if (b > a) print "--channels-last" }')
       for ((k = 1; k <= PAIRS; k++)); do
         ours "$m" train "$targets" && once "$key.ours" "$k"
-        theirs "$m" train "$targets" "$STEPS" "$layout" && once "$key.peer" "$k"
+        dtype=$peer theirs "$m" train "$targets" "$STEPS" "$layout" && once "$key.peer" "$k"
       done
     done
   done < <(steps)
 }
 
 tell_steps() {
-  local m targets b dtype key a p t
+  local m targets b dtype key a p t d
   echo "### A step of training"
   echo
   echo "LoRA r 8 with head, optimiser included, 224×224; \`all\`: every linear layer and ungrouped convolution but the classifier, \`convs\`: the convolutions alone. Images/s of the median step; MB is the peak of the whole process; allocations are Go's, a step."
@@ -113,14 +120,15 @@ tell_steps() {
     key=steps.$m.$targets.$b.$dtype
     a=$STATE/$key.ours p=$STATE/$key.peer
     [ -f "$p" ] || continue
-    t=$(of "$a" trainable_params)
+    t=$(of "$a" trainable_params) d=$dtype
     [ "$t" = "$(of "$p" trainable_params)" ] || t="$t, the peer $(of "$p" trainable_params): not the same work"
-    echo "| $m | $targets | $b | $dtype | $t | $(against "$key" images_per_s_median) | $(of "$a" peak_rss_mb) | $(of "$p" peak_rss_mb) | $(ratio "$(of "$a" peak_rss_mb)" "$(of "$p" peak_rss_mb)") | $(of "$a" allocs_per_step) |"
+    [ "$(of_word "$p" dtype)" = "$dtype" ] || d="$dtype, the peer $(of_word "$p" dtype)"
+    echo "| $m | $targets | $b | $d | $t | $(against "$key" images_per_s_median) | $(of "$a" peak_rss_mb) | $(of "$p" peak_rss_mb) | $(ratio "$(of "$a" peak_rss_mb)" "$(of "$p" peak_rss_mb)") | $(of "$a" allocs_per_step) |"
   done; done < <(steps)
 }
 
 measure_infer() {
-  local m k dtype=f32
+  local m k dtype
   if ! command -v node >/dev/null || [ ! -d third_party/onnxruntime/node_modules ]; then
     say "no node or no ONNX Runtime (make setup): infer is left out"
     return
@@ -128,7 +136,9 @@ measure_infer() {
   for m in vit_tiny vit_small resnet18 resnet50; do
     need_model "$m"
     for BATCH in 1 8; do for ((k = 1; k <= PAIRS; k++)); do
-      STEPS=200 MAX_SECONDS=6 ours "$m" infer "" && once "infer.$m.$BATCH.ours" "$k"
+      for dtype in $dtypes; do
+        STEPS=200 MAX_SECONDS=6 ours "$m" infer "" && once "infer.$m.$BATCH.$dtype.ours" "$k"
+      done
       cmd=(node scripts/peers/ort_bench.js --model "$MODEL_DIR/$m.onnx" --batch "$BATCH" --threads "$THREADS" --steps 200 --max-seconds 6)
       once "infer.$m.$BATCH.peer" "$k"
     done; done
@@ -136,21 +146,22 @@ measure_infer() {
 }
 
 tell_infer() {
-  local m b
+  local m b dtype peer
   echo "### Inference beside ONNX Runtime"
   echo
-  echo "f32, images/s of the median step."
+  echo "Images/s of the median step; ONNX Runtime computes in f32."
   echo
-  echo "| model | batch | ours | ONNX Runtime | ratio | ours, MB | ONNX Runtime, MB |"
-  echo "|---|--:|--:|--:|--:|--:|--:|"
-  for m in vit_tiny vit_small resnet18 resnet50; do for b in 1 8; do
-    [ -f "$STATE/infer.$m.$b.peer" ] || continue
-    echo "| $m | $b | $(against "infer.$m.$b" images_per_s_median) | $(of "$STATE/infer.$m.$b.ours" peak_rss_mb) | $(of "$STATE/infer.$m.$b.peer" peak_rss_mb) |"
-  done; done
+  echo "| model | batch | dtype | ours | ONNX Runtime | ratio | ours, MB | ONNX Runtime, MB |"
+  echo "|---|--:|---|--:|--:|--:|--:|--:|"
+  for m in vit_tiny vit_small resnet18 resnet50; do for b in 1 8; do for dtype in $dtypes; do
+    local a=$STATE/infer.$m.$b.$dtype.ours peer=$STATE/infer.$m.$b.peer
+    [ -f "$peer" ] && [ -f "$a" ] || continue
+    echo "| $m | $b | $dtype | $(of "$a" images_per_s_median) | $(of "$peer" images_per_s_median) | **$(ratio "$(of "$a" images_per_s_median)" "$(of "$peer" images_per_s_median)")** | $(of "$a" peak_rss_mb) | $(of "$peer" peak_rss_mb) |"
+  done; done; done
 }
 
 measure_scaling() {
-  local m k n dtype=f32 BATCH=8
+  local m k n dtype=$best_dtype BATCH=8
   for m in vit_small resnet50 mobilenet_v2; do
     need_model "$m"
     for ((k = 1; k <= PAIRS; k++)); do for n in 1 2; do
@@ -163,7 +174,7 @@ tell_scaling() {
   local m
   echo "### One thread and two"
   echo
-  echo "A step of training, f32, batch 8, images/s of the median step."
+  echo "A step of training, $best_dtype, batch 8, images/s of the median step."
   echo
   echo "| model | 1 thread | 2 threads | ratio |"
   echo "|---|--:|--:|--:|"

@@ -76,6 +76,9 @@ of() {
   echo "${v:-–}"
 }
 
+# of_word FILE KEY: a key of the first run that is no number.
+of_word() { head -n 1 "$1" | field "$2"; }
+
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (a + 0 > 0 && b + 0 > 0) printf "%.2f", a / b; else print "–" }'; }
 
 # ours MODEL MODE TARGETS and theirs MODEL MODE TARGETS STEPS [OPTION] put the
