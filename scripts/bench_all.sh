@@ -185,8 +185,8 @@ tell_scaling() {
   done
 }
 
-vit() { find "$real/vit_tiny_timmstyle" -maxdepth 1 -name '*.onnx' 2>/dev/null | head -n 1; }
-picture() { find "$real/grocery_classify/test" -name '*.jpg' 2>/dev/null | sort | head -n 1; }
+vit() { find "$real/vit_tiny_timmstyle" -maxdepth 1 -name '*.onnx' 2>/dev/null | sed -n 1p; }
+picture() { find "$real/grocery_classify/test" -name '*.jpg' 2>/dev/null | sort | sed -n 1p; } # head would break the pipe
 have_real() { [ -n "$(vit)" ] && [ -n "$(picture)" ] || { say "no real data at $real (VISLORA_TESTDATA): this row is left out"; return 1; }; }
 
 # one_epoch TARGETS and peer_epoch TARGETS print a JSON line with the seconds of
@@ -239,6 +239,9 @@ timed() {
   echo "{\"ms\": $best}"
 }
 
+# An OpenBLAS that is older than the processor takes slow kernels.
+blas_core() { if grep -qm 1 ' avx512f ' /proc/cpuinfo 2>/dev/null; then echo SkylakeX; else echo Haswell; fi; }
+
 measure_start() {
   local k names=$work/names.txt
   have_real || return 0
@@ -246,7 +249,7 @@ measure_start() {
   "$PYTHON" scripts/peers/predict_one.py --onnx "$(vit)" --save "$work/vit.pt" 2>"$work/stderr"
   for ((k = 1; k <= PAIRS; k++)); do
     cmd=(timed "$VISLORA" predict --weights "$(vit)" --names "$names" --preset inception --source "$(picture)" --nosave) && once start.ours "$k" ms
-    cmd=(timed "$PYTHON" scripts/peers/predict_one.py --weights "$work/vit.pt" --image "$(picture)") && once start.peer "$k" ms
+    cmd=(timed env OPENBLAS_CORETYPE="$(blas_core)" "$PYTHON" scripts/peers/predict_one.py --weights "$work/vit.pt" --image "$(picture)") && once start.peer "$k" ms
   done
 }
 

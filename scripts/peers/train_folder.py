@@ -76,6 +76,8 @@ if "PEER_FOLDER_START" not in os.environ:
     os.environ.update(PEER_FOLDER_START=str(time.time()), OMP_NUM_THREADS=t, OPENBLAS_NUM_THREADS=t, MKL_NUM_THREADS=t)
     if a.isa != "default":
         os.environ["ATEN_CPU_CAPABILITY"] = a.isa
+        # An OpenBLAS that is older than the processor takes the kernels of 2004.
+        os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX" if a.isa == "avx512" else "Haswell")
     if a.malloc == "tuned":
         os.environ.update(MALLOC_MMAP_THRESHOLD_="4294967296", MALLOC_TRIM_THRESHOLD_="17179869184", MALLOC_TOP_PAD_="67108864")
     d = openmp_blas_dir() if a.blas == "openmp" else ""
