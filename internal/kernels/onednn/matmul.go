@@ -66,7 +66,7 @@ func product(p kernels.MatMul) *C.vl_gemm {
 
 // skinnyKind tells which skinny product fits, and its scratch in bytes.
 func skinnyKind(p kernels.MatMul) (kind C.int, bytes int, ok bool) {
-	const long = 32
+	const long, broad = 32, 16
 	switch {
 	case p.Batch > 1:
 		return 0, 0, false
@@ -74,9 +74,9 @@ func skinnyKind(p kernels.MatMul) (kind C.int, bytes int, ok bool) {
 		return C.VL_DOTS, 4 * p.N * p.K, true
 	case p.K <= skinny && p.N >= long:
 		return C.VL_WIDEN, 4 * p.N * p.K, true
-	case p.TransA && !p.TransB && p.Bias == nil && p.M <= skinny && p.N >= long:
+	case p.TransA && !p.TransB && p.Bias == nil && p.M <= skinny && p.N >= broad:
 		return C.VL_OUTER, 0, true
-	case p.TransA && !p.TransB && p.Bias == nil && p.N <= skinny && p.M >= long:
+	case p.TransA && !p.TransB && p.Bias == nil && p.N <= skinny && p.M >= broad:
 		return C.VL_OUTER_T, 4 * p.N * p.M, true
 	}
 	return 0, 0, false
