@@ -10,13 +10,13 @@
 #include "thread.h"
 
 #if defined(__x86_64__)
-#include <immintrin.h>
 #include <math.h>
 
 #pragma GCC optimize("O3")
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,prefer-vector-width=512")
 
-#define INLINE static inline __attribute__((always_inline))
+#include "lanes.h"
+
 #define LOG2E 1.44269504f
 
 enum { CELL_BYTES = 2 * CELL_SIZE, WIDE_BYTES = 4 * CELL_SIZE };
@@ -51,19 +51,15 @@ INLINE __m512 exp2_of(__m512 x) {
 	return _mm512_scalef_ps(p, x);
 }
 
-INLINE __mmask16 first(vl_n n) { return n >= 16 ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1); }
-
-INLINE __m512i pair(__m512 lo, __m512 hi) { return (__m512i)_mm512_cvtne2ps_pbh(hi, lo); }
-
 // give writes the first rows and columns of a cell where they belong: times scale,
 // and every row times its own where there are such.
 static void give(const float *c, vl_n rows, vl_n cols, const float *own, float scale, void *y, int y16, vl_n yp) {
-	__mmask16 lo = first(cols), hi = first(cols - 16);
+	__mmask16 lo = vl_first(cols), hi = vl_first(cols - 16);
 	for (vl_n r = 0; r < rows; r++, c += CELL) {
 		__m512 s = _mm512_set1_ps(own ? own[r] * scale : scale);
 		__m512 a = _mm512_mul_ps(_mm512_loadu_ps(c), s), b = _mm512_mul_ps(_mm512_maskz_loadu_ps(hi, c + 16), s);
 		if (y16) {
-			_mm512_mask_storeu_epi16((uint16_t *)y + r * yp, (__mmask32)hi << 16 | lo, pair(a, b));
+			_mm512_mask_storeu_epi16((uint16_t *)y + r * yp, (__mmask32)hi << 16 | lo, vl_narrow(a, b));
 			continue;
 		}
 		_mm512_mask_storeu_ps((float *)y + r * yp, lo, a);
@@ -71,17 +67,8 @@ static void give(const float *c, vl_n rows, vl_n cols, const float *own, float s
 	}
 }
 
-// Rows from row 32·i of n on.
-static void rows_of(const void *x, int x16, vl_n xp, vl_n n, vl_n i, const void **row) {
-	for (vl_n r = 0; r < CELL; r++) row[r] = i * CELL + r < n ? element(x, x16, (i * CELL + r) * xp) : NULL;
-}
-
 static void pack_rows(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out) {
-	const void *row[CELL];
-	for (vl_n i = 0; i < vl_cells(n); i++) {
-		rows_of(x, x16, xp, n, i, row);
-		vl_cells_a(row, x16, k, 1, out + i * vl_cells(k) * CELL_SIZE);
-	}
+	for (vl_n i = 0; i < n; i += CELL, out += vl_cells(k) * CELL_SIZE) vl_cells_a(element(x, x16, i * xp), x16, xp, least(CELL, n - i), k, out);
 }
 
 // Scores of n queries, a cell per 32 keys, become e^(scale·s + mask − max) as rows
@@ -89,7 +76,7 @@ static void pack_rows(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t 
 // written back first, as powers of 2.
 INLINE void probabilities(const int moved, vl_n n, vl_n tk, float *s, float scale, const float *mask, vl_n mp, uint16_t *p, float *sum, float *stats) {
 	vl_n full = tk / CELL, rest = tk % CELL;
-	__mmask16 lo = first(rest), hi = first(rest - 16);
+	__mmask16 lo = vl_first(rest), hi = vl_first(rest - 16);
 	const __m512 none = _mm512_set1_ps(-INFINITY), by = _mm512_set1_ps(scale * LOG2E), log2e = _mm512_set1_ps(LOG2E);
 	for (vl_n r = 0; r < n; r++, s += CELL, p += CELL) {
 		__m512 t0 = none, t1 = none;
@@ -128,13 +115,13 @@ INLINE void probabilities(const int moved, vl_n n, vl_n tk, float *s, float scal
 		for (vl_n t = 0; t < full; t++, at += CELL_SIZE, to += CELL_SIZE) {
 			__m512 a = exp2_of(_mm512_fmsub_ps(_mm512_loadu_ps(at), f, m)), b = exp2_of(_mm512_fmsub_ps(_mm512_loadu_ps(at + 16), f, m));
 			s0 = _mm512_add_ps(s0, a), s1 = _mm512_add_ps(s1, b);
-			_mm512_storeu_si512(to, pair(a, b));
+			_mm512_storeu_si512(to, vl_narrow(a, b));
 		}
 		if (rest) {
 			__m512 a = exp2_of(_mm512_fmsub_ps(_mm512_maskz_loadu_ps(lo, at), f, m)), b = exp2_of(_mm512_fmsub_ps(_mm512_maskz_loadu_ps(hi, at + 16), f, m));
 			a = _mm512_maskz_mov_ps(lo, a), b = _mm512_maskz_mov_ps(hi, b);
 			s0 = _mm512_add_ps(s0, a), s1 = _mm512_add_ps(s1, b);
-			_mm512_storeu_si512(to, pair(a, b));
+			_mm512_storeu_si512(to, vl_narrow(a, b));
 		}
 		float total = _mm512_reduce_add_ps(_mm512_add_ps(s0, s1));
 		sum[r] = total == 0 ? 0 : 1 / total;
@@ -174,15 +161,13 @@ void vl_attention_cells(void *arg, int part, int parts) {
 		const void *q = element(c->q, a->q16, n * a->qb + h * a->qh), *k = element(c->k, a->k16, n * a->kb + h * a->kh), *v = element(c->v, a->v16, n * a->vb + h * a->vh);
 		void *o = element(c->o, a->o16, n * a->ob + h * a->oh);
 		for (vl_n t = 0; t < ks; t++)
-			vl_cells_b_turned(element(k, a->k16, t * CELL * a->kt), a->k16, a->kt, least(CELL, a->tk - t * CELL), a->d, 1, f.k + t * ds * CELL_SIZE);
+			vl_cells_b_turned(element(k, a->k16, t * CELL * a->kt), a->k16, a->kt, least(CELL, a->tk - t * CELL), a->d, f.k + t * ds * CELL_SIZE);
 		for (vl_n e = 0; e < vl_cells(a->dv); e++)
-			vl_cells_b(element(v, a->v16, e * CELL), a->v16, a->vt, least(CELL, a->dv - e * CELL), a->tk, 1, f.v + e * ks * CELL_SIZE);
+			vl_cells_b(element(v, a->v16, e * CELL), a->v16, a->vt, least(CELL, a->dv - e * CELL), a->tk, f.v + e * ks * CELL_SIZE);
 		for (vl_n b = 0; b < vl_cells(a->tq); b++) {
 			vl_n at = b * CELL, rows = least(CELL, a->tq - at);
 			int mb = tiles(a->tq, b);
-			const void *row[CELL];
-			rows_of(q, a->q16, a->qt, a->tq, b, row);
-			vl_cells_a(row, a->q16, a->d, 1, f.q);
+			vl_cells_a(element(q, a->q16, at * a->qt), a->q16, a->qt, rows, a->d, f.q);
 			for (vl_n t = 0; t < ks; t++) vl_cells_multiply(mb, tiles(a->tk, t), f.q, &keys, 1, t, f.s + t * CELL_SIZE, NULL);
 			float *stats = c->stats ? c->stats + 2 * (i * a->tq + at) : NULL;
 			const float *mask = c->mask ? c->mask + n * a->mb + h * a->mh + at * a->mpitch : NULL;
@@ -248,7 +233,7 @@ static void statistics(queries *b, const float *stats) {
 	const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0), odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
 	for (int i = 0; i < 2; i++) {
 		vl_n n = 2 * (b->n - 16 * i);
-		__m512 lo = _mm512_maskz_loadu_ps(first(n), stats + 32 * i), hi = _mm512_maskz_loadu_ps(first(n - 16), stats + 32 * i + 16);
+		__m512 lo = _mm512_maskz_loadu_ps(vl_first(n), stats + 32 * i), hi = _mm512_maskz_loadu_ps(vl_first(n - 16), stats + 32 * i + 16);
 		b->top[i] = _mm512_mul_ps(_mm512_permutex2var_ps(lo, even, hi), _mm512_set1_ps(LOG2E));
 		b->inverse[i] = _mm512_permutex2var_ps(lo, odd, hi);
 	}
@@ -261,8 +246,8 @@ static void turned_mask(const queries *b, vl_n at, vl_n tk, float *out) {
 	for (vl_n r = 0; r < CELL; r++) {
 		const float *m = b->mask + r * b->pitch + at;
 		vl_n have = r < b->n ? n : 0;
-		_mm512_storeu_ps(out + r * CELL, _mm512_mul_ps(_mm512_maskz_loadu_ps(first(have), m), log2e));
-		_mm512_storeu_ps(out + r * CELL + 16, _mm512_mul_ps(_mm512_maskz_loadu_ps(first(have - 16), m + 16), log2e));
+		_mm512_storeu_ps(out + r * CELL, _mm512_mul_ps(_mm512_maskz_loadu_ps(vl_first(have), m), log2e));
+		_mm512_storeu_ps(out + r * CELL + 16, _mm512_mul_ps(_mm512_maskz_loadu_ps(vl_first(have - 16), m + 16), log2e));
 	}
 	vl_cells_turn(out);
 }
@@ -279,7 +264,7 @@ INLINE void again(const int halves, queries *b, vl_n n, const float *s, float sc
 		if (mask) lo = _mm512_add_ps(lo, _mm512_loadu_ps(mask + r)), hi = _mm512_add_ps(hi, _mm512_loadu_ps(mask + r + 16));
 		lo = _mm512_mul_ps(exp2_of(lo), i0);
 		hi = halves > 1 ? _mm512_mul_ps(exp2_of(hi), i1) : zero;
-		__m512i x = pair(lo, hi);
+		__m512i x = vl_narrow(lo, hi);
 		_mm512_storeu_si512(p + r, x);
 		if (!dp) continue;
 		m0 = _mm512_fmadd_ps(lo, _mm512_loadu_ps(dp + r), m0);
@@ -288,14 +273,12 @@ INLINE void again(const int halves, queries *b, vl_n n, const float *s, float sc
 	b->mean[0] = m0, b->mean[1] = m1;
 }
 
-INLINE __m512 widened(__m256i x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16)); }
-
 // p∘(dp − mean), the gradient of the scores of all keys, as rows of a first factor,
 // step apart for 32 keys, and as pairs of keys of a second one.
 INLINE void scores_gradient(const int halves, const queries *b, vl_n tk, const uint16_t *p, const float *dp, uint16_t *rows, vl_n step, uint16_t *pairs) {
 	const __m512i mix = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
 	const __m512 m0 = b->mean[0], m1 = b->mean[1], zero = _mm512_setzero_ps();
-#define GRADIENT(i, at, m) _mm512_mul_ps(widened(_mm256_loadu_si256((const __m256i *)(p + (at)) + i)), _mm512_sub_ps(_mm512_loadu_ps(dp + (at) + 16 * i), m))
+#define GRADIENT(i, at, m) _mm512_mul_ps(vl_wide(_mm256_loadu_si256((const __m256i *)(p + (at)) + i)), _mm512_sub_ps(_mm512_loadu_ps(dp + (at) + 16 * i), m))
 	for (vl_n t = 0; t < tk; t += CELL, p += step, dp += CELL_SIZE, pairs += CELL_SIZE, rows += step) {
 		vl_n n = least(CELL, tk - t);
 		for (vl_n r = 0; r < n; r += 2) {
@@ -303,10 +286,10 @@ INLINE void scores_gradient(const int halves, const queries *b, vl_n tk, const u
 			int odd = r + 1 < n;
 			__m512 a0 = GRADIENT(0, x, m0), a1 = halves > 1 ? GRADIENT(1, x, m1) : zero;
 			__m512 b0 = odd ? GRADIENT(0, y, m0) : zero, b1 = odd && halves > 1 ? GRADIENT(1, y, m1) : zero;
-			_mm512_storeu_si512(rows + x, pair(a0, a1));
-			_mm512_storeu_si512(rows + y, pair(b0, b1));
-			_mm512_storeu_si512(pairs + x / 2, _mm512_permutexvar_epi16(mix, pair(a0, b0)));
-			if (halves > 1) _mm512_storeu_si512(pairs + CELL_SIZE / 2 + x / 2, _mm512_permutexvar_epi16(mix, pair(a1, b1)));
+			_mm512_storeu_si512(rows + x, vl_narrow(a0, a1));
+			_mm512_storeu_si512(rows + y, vl_narrow(b0, b1));
+			_mm512_storeu_si512(pairs + x / 2, _mm512_permutexvar_epi16(mix, vl_narrow(a0, b0)));
+			if (halves > 1) _mm512_storeu_si512(pairs + CELL_SIZE / 2 + x / 2, _mm512_permutexvar_epi16(mix, vl_narrow(a1, b1)));
 		}
 	}
 #undef GRADIENT
@@ -346,21 +329,21 @@ void vl_attention_backward_cells(void *arg, int part, int parts) {
 		pack_rows(k, a->k16, a->kt, a->tk, a->d, f.k);
 		if (scores) pack_rows(v, a->v16, a->vt, a->tk, a->dv, f.v);
 		for (vl_n e = 0; c->dq && e < ds; e++)
-			vl_cells_a_turned(element(k, a->k16, e * CELL), a->k16, a->kt, least(CELL, a->d - e * CELL), a->tk, 1, f.kt + e * ks * CELL_SIZE);
+			vl_cells_a_turned(element(k, a->k16, e * CELL), a->k16, a->kt, least(CELL, a->d - e * CELL), a->tk, f.kt + e * ks * CELL_SIZE);
 		memset(f.pairs + (ks - 1) * CELL_SIZE, 0, CELL_BYTES);
 		for (vl_n j0 = 0; j0 < qs; j0 += f.chunk) {
 			vl_n steps = least(f.chunk, qs - j0), terms = least(steps * CELL, a->tq - j0 * CELL);
 			for (vl_n e = 0; c->dv && e < vs; e++)
-				vl_cells_b(element(g, a->o16, j0 * CELL * a->ot + e * CELL), a->o16, a->ot, least(CELL, a->dv - e * CELL), terms, 1, f.g + e * step);
+				vl_cells_b(element(g, a->o16, j0 * CELL * a->ot + e * CELL), a->o16, a->ot, least(CELL, a->dv - e * CELL), terms, f.g + e * step);
 			for (vl_n e = 0; c->dk && e < ds; e++)
-				vl_cells_b(element(q, a->q16, j0 * CELL * a->qt + e * CELL), a->q16, a->qt, least(CELL, a->d - e * CELL), terms, 1, f.q + e * step);
+				vl_cells_b(element(q, a->q16, j0 * CELL * a->qt + e * CELL), a->q16, a->qt, least(CELL, a->d - e * CELL), terms, f.q + e * step);
 			for (vl_n j = 0; j < steps; j++) {
 				vl_n at = (j0 + j) * CELL;
 				queries b = {.n = least(CELL, a->tq - at), .mask = c->mask ? c->mask + n * a->mb + h * a->mh + at * a->mpitch : NULL, .pitch = a->mpitch};
 				int nb = tiles(a->tq, j0 + j);
 				statistics(&b, c->stats + 2 * (i * a->tq + at));
-				vl_cells_b_turned(element(q, a->q16, at * a->qt), a->q16, a->qt, b.n, a->d, 1, f.qt);
-				if (scores) vl_cells_b_turned(element(g, a->o16, at * a->ot), a->o16, a->ot, b.n, a->dv, 1, f.gt);
+				vl_cells_b_turned(element(q, a->q16, at * a->qt), a->q16, a->qt, b.n, a->d, f.qt);
+				if (scores) vl_cells_b_turned(element(g, a->o16, at * a->ot), a->o16, a->ot, b.n, a->dv, f.gt);
 				uint16_t *p = f.p + j * CELL_SIZE, *rows = f.ds + j * CELL_SIZE;
 				// The processor makes the products of the next keys while it works on
 				// these.

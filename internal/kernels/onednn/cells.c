@@ -4,7 +4,6 @@
 #include "rows.h"
 
 #if defined(__x86_64__)
-#include <immintrin.h>
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -12,7 +11,7 @@
 #pragma GCC optimize("O3")
 #pragma GCC target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,prefer-vector-width=512")
 
-#define INLINE static inline __attribute__((always_inline))
+#include "lanes.h"
 
 static int kind; // of products: 0 none, 1 vectors, 2 tiles
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -57,8 +56,8 @@ void vl_cells_end(void) {
 
 // put writes one row of sums.
 INLINE void put_row(const vl_cell_put *p, const int y16, vl_n row) {
-	__mmask32 m = p->n >= CELL ? ~0u : (1u << p->n) - 1;
-	__mmask16 m0 = (__mmask16)m, m1 = (__mmask16)(m >> 16);
+	__mmask16 m0 = vl_first(p->n), m1 = vl_first(p->n - 16);
+	__mmask32 m = (__mmask32)m1 << 16 | m0;
 	const float *s = p->s + row * CELL;
 	if (!p->y[row]) return;
 	__m512 lo = _mm512_loadu_ps(s), hi = _mm512_loadu_ps(s + 16);
@@ -67,10 +66,9 @@ INLINE void put_row(const vl_cell_put *p, const int y16, vl_n row) {
 	if (y16) {
 		if (p->acc) {
 			__m512i v = _mm512_maskz_loadu_epi16(m, y);
-			lo = _mm512_add_ps(lo, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(v)), 16)));
-			hi = _mm512_add_ps(hi, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(v, 1)), 16)));
+			lo = _mm512_add_ps(lo, vl_low(v)), hi = _mm512_add_ps(hi, vl_high(v));
 		}
-		__m512i v = (__m512i)_mm512_cvtne2ps_pbh(hi, lo);
+		__m512i v = vl_narrow(lo, hi);
 		if (p->past && m == ~0u && !((size_t)y & 63)) _mm512_stream_si512((__m512i *)y, v);
 		else _mm512_mask_storeu_epi16(y, m, v);
 		return;
@@ -188,21 +186,11 @@ void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *run
 	else tiles(1, 1, a, runs, n, j, c, put);
 }
 
-// n ≤ 32 numbers from element i of a row on, as bf16.
-INLINE __m512i take(const void *x, const int x16, vl_n i, vl_n n, __m512 scale, const int scaled) {
-	__mmask32 m = n >= 32 ? ~0u : n <= 0 ? 0 : (1u << n) - 1;
-	__m512 lo, hi;
-	if (x16) {
-		__m512i v = _mm512_maskz_loadu_epi16(m, (const uint16_t *)x + i);
-		if (!scaled) return v;
-		lo = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(v)), 16));
-		hi = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(v, 1)), 16));
-	} else {
-		lo = _mm512_maskz_loadu_ps((__mmask16)m, (const float *)x + i);
-		hi = _mm512_maskz_loadu_ps((__mmask16)(m >> 16), (const float *)x + i + 16);
-	}
-	if (scaled) lo = _mm512_mul_ps(lo, scale), hi = _mm512_mul_ps(hi, scale);
-	return (__m512i)_mm512_cvtne2ps_pbh(hi, lo);
+// The first n numbers, 32 at most, from element i of a row on, as bf16.
+INLINE __m512i take(const void *x, const int x16, vl_n i, vl_n n) {
+	__mmask16 low = vl_first(n), high = vl_first(n - 16);
+	if (x16) return _mm512_maskz_loadu_epi16((__mmask32)high << 16 | low, (const uint16_t *)x + i);
+	return vl_narrow(_mm512_maskz_loadu_ps(low, (const float *)x + i), _mm512_maskz_loadu_ps(high, (const float *)x + i + 16));
 }
 
 // 16 × 16 numbers of 32 bits, turned.
@@ -256,12 +244,14 @@ void vl_cells_turn(float *c) {
 	turn_two(c + 16 * CELL + 16, c + 16 * CELL + 16);
 }
 
-INLINE void rows(const void *const *row, const int x16, vl_n k, __m512 s, const int scaled, uint16_t *out) {
+INLINE const void *at_row(const void *x, const int x16, vl_n i) { return (const char *)x + i * (x16 ? 2 : 4); }
+
+// Rows come from row, or where that is NULL they lie xp apart in x.
+INLINE void rows(const void *const *row, const void *x, const int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out) {
 	for (vl_n i = 0; i < CELL; i++) {
-		const void *x = row[i];
+		const void *from = row ? row[i] : i < n ? at_row(x, x16, i * xp) : NULL;
 		uint16_t *to = out + i * CELL;
-		for (vl_n t = 0; t < k; t += CELL, to += CELL_SIZE)
-			_mm512_storeu_si512(to, x ? take(x, x16, t, k - t, s, scaled) : _mm512_setzero_si512());
+		for (vl_n t = 0; t < k; t += CELL, to += CELL_SIZE) _mm512_storeu_si512(to, from ? take(from, x16, t, k - t) : _mm512_setzero_si512());
 	}
 }
 
@@ -274,58 +264,51 @@ INLINE void pair(__m512i even, __m512i odd, vl_n t, uint16_t *out) {
 	_mm512_storeu_si512(out + CELL_SIZE / 2, _mm512_permutex2var_epi16(even, high, odd));
 }
 
-INLINE void pairs(const void *x, const int x16, vl_n xp, vl_n n, vl_n k, __m512 s, const int scaled, uint16_t *out) {
-	vl_n size = x16 ? 2 : 4;
+INLINE void pairs(const void *const *row, const void *x, const int x16, vl_n xp, vl_n at, vl_n n, vl_n k, uint16_t *out) {
 	for (vl_n t = 0; t < vl_cells(k) * CELL; t += 2) {
-		const char *at = (const char *)x + t * xp * size;
-		__m512i even = t < k ? take(at, x16, 0, n, s, scaled) : _mm512_setzero_si512();
-		__m512i odd = t + 1 < k ? take(at + xp * size, x16, 0, n, s, scaled) : _mm512_setzero_si512();
-		pair(even, odd, t, out);
+		__m512i v[2];
+#pragma GCC unroll 2
+		for (int i = 0; i < 2; i++) {
+			const void *from = t + i >= k ? NULL : row ? row[t + i] : at_row(x, x16, (t + i) * xp);
+			v[i] = from ? take(from, x16, at, n) : _mm512_setzero_si512();
+		}
+		pair(v[0], v[1], t, out);
 	}
 }
 
-INLINE void pairs_of(const void *const *row, const int x16, vl_n at, vl_n n, vl_n k, uint16_t *out) {
-	const __m512 one = _mm512_set1_ps(1);
-	for (vl_n t = 0; t < vl_cells(k) * CELL; t += 2) {
-		__m512i even = t < k && row[t] ? take(row[t], x16, at, n, one, 0) : _mm512_setzero_si512();
-		__m512i odd = t + 1 < k && row[t + 1] ? take(row[t + 1], x16, at, n, one, 0) : _mm512_setzero_si512();
-		pair(even, odd, t, out);
-	}
+void vl_cells_a(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out) {
+	if (x16) rows(NULL, x, 1, xp, n, k, out);
+	else rows(NULL, x, 0, xp, n, k, out);
+}
+
+void vl_cells_a_rows(const void *const *row, int x16, vl_n k, uint16_t *out) {
+	if (x16) rows(row, NULL, 1, 0, CELL, k, out);
+	else rows(row, NULL, 0, 0, CELL, k, out);
+}
+
+void vl_cells_b(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out) {
+	if (x16) pairs(NULL, x, 1, xp, 0, n, k, out);
+	else pairs(NULL, x, 0, xp, 0, n, k, out);
 }
 
 void vl_cells_b_rows(const void *const *row, int x16, vl_n at, vl_n n, vl_n k, uint16_t *out) {
-	if (x16) pairs_of(row, 1, at, n, k, out);
-	else pairs_of(row, 0, at, n, k, out);
+	if (x16) pairs(row, NULL, 1, 0, at, n, k, out);
+	else pairs(row, NULL, 0, 0, at, n, k, out);
 }
 
-#define EACH(F, ...) \
-	do { \
-		__m512 s = _mm512_set1_ps(scale); \
-		if (scale == 1) { \
-			if (x16) F(__VA_ARGS__, 1, k, s, 0, out); \
-			else F(__VA_ARGS__, 0, k, s, 0, out); \
-		} else if (x16) F(__VA_ARGS__, 1, k, s, 1, out); \
-		else F(__VA_ARGS__, 0, k, s, 1, out); \
-	} while (0)
-
-void vl_cells_a(const void *const *row, int x16, vl_n k, float scale, uint16_t *out) { EACH(rows, row); }
-
-void vl_cells_b(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out) {
-#define PAIRS(x, x16, k, s, scaled, out) pairs(x, x16, xp, n, k, s, scaled, out)
-	EACH(PAIRS, x);
-#undef PAIRS
-}
-
-void vl_cells_b_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out) {
-	const void *row[CELL];
-	for (vl_n i = 0; i < CELL; i++) row[i] = i < n ? (const char *)x + i * xp * (x16 ? 2 : 4) : NULL;
-	vl_cells_a(row, x16, k, scale, out);
+// A tile turned is one of the other factor.
+static void turn_tiles(vl_n k, uint16_t *out) {
 	for (vl_n t = 0; t < 2 * vl_cells(k); t++) turn_tile(out + t * CELL_SIZE / 2);
 }
 
-void vl_cells_a_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out) {
-	vl_cells_b(x, x16, xp, n, k, scale, out);
-	for (vl_n t = 0; t < 2 * vl_cells(k); t++) turn_tile(out + t * CELL_SIZE / 2);
+void vl_cells_a_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out) {
+	vl_cells_b(x, x16, xp, n, k, out);
+	turn_tiles(k, out);
+}
+
+void vl_cells_b_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out) {
+	vl_cells_a(x, x16, xp, n, k, out);
+	turn_tiles(k, out);
 }
 
 #else
@@ -336,9 +319,10 @@ void vl_cells_end(void) {}
 void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put) {}
 void vl_cells_put(const vl_cell_put *put) {}
 void vl_cells_turn(float *c) {}
-void vl_cells_a(const void *const *row, int x16, vl_n k, float scale, uint16_t *out) {}
-void vl_cells_a_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out) {}
-void vl_cells_b(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out) {}
+void vl_cells_a(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out) {}
+void vl_cells_a_rows(const void *const *row, int x16, vl_n k, uint16_t *out) {}
+void vl_cells_a_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out) {}
+void vl_cells_b(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out) {}
 void vl_cells_b_rows(const void *const *row, int x16, vl_n at, vl_n n, vl_n k, uint16_t *out) {}
-void vl_cells_b_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out) {}
+void vl_cells_b_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out) {}
 #endif

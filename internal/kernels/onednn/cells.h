@@ -54,18 +54,21 @@ void vl_cells_turn(float *c);
 // How many cells k numbers take in a row.
 static inline vl_n vl_cells(vl_n k) { return (k + CELL - 1) / CELL; }
 
-// The packing of 32 rows of a first factor, or 32 columns of a second one, of k
-// terms, rounded to bf16 after they are scaled. x is bf16 where x16, else float32,
-// its rows xp apart. What is missing is zero.
+// The packing of up to 32 rows of a first factor, or columns of a second one, of k
+// terms. x is bf16 where x16, else float32 and rounded; its rows are xp apart. What
+// is missing of 32 is zero.
 //
-//	a         row i of x is row i; NULL is a row of zeros
+//	a         row i of x is row i, i < n
 //	a_turned  column i of x is row i, i < n
 //	b         column i of x is column i, i < n
 //	b_turned  row i of x is column i, i < n
-void vl_cells_a(const void *const *row, int x16, vl_n k, float scale, uint16_t *out);
-void vl_cells_a_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out);
-void vl_cells_b(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out);
-// vl_cells_b of rows wherever they are, from element at on; NULL is a row of zeros.
+//
+// _rows: x's rows lie wherever they are, NULL is a row of zeros; at is the first
+// column.
+void vl_cells_a(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out);
+void vl_cells_a_rows(const void *const *row, int x16, vl_n k, uint16_t *out);
+void vl_cells_a_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out);
+void vl_cells_b(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out);
 void vl_cells_b_rows(const void *const *row, int x16, vl_n at, vl_n n, vl_n k, uint16_t *out);
-void vl_cells_b_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, float scale, uint16_t *out);
+void vl_cells_b_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out);
 #endif

@@ -5,15 +5,14 @@
 // and h times the other factor is one more step.
 
 #include "product16.h"
-#include "thread.h"
 #include "taps.h"
+#include "thread.h"
 
 #if defined(__x86_64__)
-#include <immintrin.h>
 #pragma GCC optimize("O3")
-#pragma GCC target("prfchw,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,prefer-vector-width=512")
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,prefer-vector-width=512")
 
-#define INLINE static inline __attribute__((always_inline))
+#include "lanes.h"
 
 enum {
 	ROOM = 384 << 10,      // bytes of packed rows that the panels stream past
@@ -26,22 +25,28 @@ enum {
 // A thin factor in float32 is the sum of two numbers of bf16. One step of 32 terms
 // has room for the greater parts' product and both mixed ones up to rank 10, for
 // one of these up to rank 16.
-static vl_n term_parts(const vl_factor *f) { return f->split != VL_SPLIT_TERMS ? 1 : 3 * f->k <= CELL ? 3 : 2 * f->k <= CELL ? 2 : 1; }
-static vl_n column_parts(vl_n n) { return 2 * n <= CELL ? 2 : 1; }
+static vl_n up_parts(vl_n r) { return 3 * r <= CELL ? 3 : 2 * r <= CELL ? 2 : 1; }
+static vl_n down_parts(vl_n r) { return 2 * r <= CELL ? 2 : 1; }
+
+static vl_n term_parts(const vl_factor *f) { return f->split == VL_SPLIT_TERMS ? up_parts(f->k) : 1; }
+
+// How many cells of terms h has.
+static vl_n thin_steps(vl_n r) { return vl_cells(r * up_parts(r)); }
+
+INLINE __m512 greater_part(__m512 v) { return vl_wide((__m256i)_mm512_cvtneps_pbh(v)); }
 
 // part writes the greater or the lesser part of n numbers.
 INLINE void part(vl_n n, const float *x, int lesser, float *y) {
 	for (vl_n i = 0; i < n; i += 16) {
-		__mmask16 m = n - i >= 16 ? 0xffff : (1u << (n - i)) - 1;
-		__m512 v = _mm512_maskz_loadu_ps(m, x + i);
-		__m512 greater = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(v)), 16));
+		__mmask16 m = vl_first(n - i);
+		__m512 v = _mm512_maskz_loadu_ps(m, x + i), greater = greater_part(v);
 		_mm512_mask_storeu_ps(y + i, m, lesser ? _mm512_sub_ps(v, greater) : greater);
 	}
 }
 
 static vl_n steps(const vl_factor *f) { return f->taps / f->join * vl_cells(f->join * f->k * term_parts(f)); }
 
-static vl_n width(const vl_factor *f) { return f->split == VL_SPLIT_COLUMNS ? f->n * column_parts(f->n) : f->n; }
+static vl_n width(const vl_factor *f) { return f->split == VL_SPLIT_COLUMNS ? f->n * down_parts(f->n) : f->n; }
 
 vl_n vl_packed_cells(const vl_factor *f) { return vl_cells(width(f)) * steps(f) * CELL_SIZE; }
 
@@ -77,10 +82,10 @@ void vl_pack_cells(const vl_factor *f, const float *w, uint16_t *out) {
 			turned(f, w, j, cols, rows);
 			from = rows, st = k, sn = each * k;
 		} else if (f->sn == 1) {
-			for (vl_n t = 0; t < each; t++, out += vl_cells(k) * CELL_SIZE) vl_cells_b(from + t * st, 0, f->sk, cols, k, 1, out);
+			for (vl_n t = 0; t < each; t++, out += vl_cells(k) * CELL_SIZE) vl_cells_b(from + t * st, 0, f->sk, cols, k, out);
 			continue;
 		}
-		for (vl_n t = 0; t < each; t++, out += vl_cells(k) * CELL_SIZE) vl_cells_b_turned(from + t * st, 0, sn, cols, k, 1, out);
+		for (vl_n t = 0; t < each; t++, out += vl_cells(k) * CELL_SIZE) vl_cells_b_turned(from + t * st, 0, sn, cols, k, out);
 	}
 }
 
@@ -100,7 +105,6 @@ typedef struct {
 	vl_n packed, cells;           // of a block, in a: those of the first factor, and with h
 	uint16_t *a;
 	const uint16_t *map[2][BLOCKS]; // where a block begins in the maps of a and h, if they are not packed
-	const void *from[ROWS];       // rows of a
 	float *h[ROWS];
 	void *to[ROWS];
 	vl_origin at[ROWS];
@@ -108,40 +112,41 @@ typedef struct {
 	vl_cell_run runs[2 * VL_TAPS];
 } chunk;
 
+// fill divides rows into blocks, which are packed.
 static void fill(chunk *k, vl_n rows) {
-	for (k->blocks = 0; rows > 0; rows -= CELL) k->rows[k->blocks++] = rows < CELL ? rows : CELL;
+	for (k->blocks = 0; rows > 0; rows -= CELL) {
+		k->map[0][k->blocks] = k->map[1][k->blocks] = NULL;
+		k->rows[k->blocks++] = rows < CELL ? rows : CELL;
+	}
 }
 
 static int halves(vl_n n) { return n > CELL / 2 ? 2 : 1; }
 
-// parts_row is a row of up to 16 numbers of float32 as the parts of it that follow
-// each other in bf16: greater, lesser, greater.
+// A row of r ≤ 16 numbers in float32, as the parts of it that follow each other in
+// bf16: greater, lesser, greater.
 typedef struct {
-	__m512i from; // of the 32 numbers greater, lesser
+	__mmask16 r;
 	__mmask32 n;
+	__m512i from; // of the 32 numbers greater, lesser
 } parts_order;
 
 INLINE parts_order order(vl_n r, vl_n copies) {
 	uint16_t from[CELL] = {0};
-	for (vl_n i = 0; i < copies * r; i++) from[i] = i % r + (i / r == 1 ? 16 : 0);
-	return (parts_order){_mm512_loadu_si512(from), copies * r == CELL ? ~0u : (1u << copies * r) - 1};
+	vl_n n = copies > 1 ? copies * r : 0;
+	for (vl_n i = 0; i < n; i++) from[i] = i % r + (i / r == 1 ? 16 : 0);
+	return (parts_order){vl_first(r), (__mmask32)vl_first(n - 16) << 16 | vl_first(n), _mm512_loadu_si512(from)};
 }
 
 INLINE __m512i parts_row(__m512 v, parts_order o) {
-	__m256i greater = (__m256i)_mm512_cvtneps_pbh(v);
-	__m512 lesser = _mm512_sub_ps(v, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(greater), 16)));
-	__m512i both = _mm512_inserti64x4(_mm512_castsi256_si512(greater), (__m256i)_mm512_cvtneps_pbh(lesser), 1);
-	return _mm512_maskz_permutexvar_epi16(o.n, o.from, both);
+	return _mm512_maskz_permutexvar_epi16(o.n, o.from, vl_narrow(v, _mm512_sub_ps(v, greater_part(v))));
 }
 
 // hidden makes h, where it is made here, and its cells behind those of a.
 static void hidden(const call *c, chunk *k) {
 	const vl_product *p = c->p;
-	vl_factor up = {.taps = 1, .k = p->r, .join = 1, .split = VL_SPLIT_TERMS};
-	vl_n r = p->r, parts = column_parts(r), copies = term_parts(&up);
+	vl_n r = p->r, parts = down_parts(r), copies = up_parts(r);
 	float s[CELL * CELL] __attribute__((aligned(64)));
-	parts_order o = copies > 1 ? order(r, copies) : (parts_order){0};
-	__mmask16 m = r < 16 ? (1u << r) - 1 : 0xffff;
+	parts_order o = order(r, copies);
 	for (vl_n i = 0; i < k->blocks; i++) {
 		vl_n rows = k->rows[i];
 		uint16_t *a = k->a + i * k->cells * CELL_SIZE, *cells = a + k->packed * CELL_SIZE;
@@ -157,7 +162,7 @@ static void hidden(const call *c, chunk *k) {
 		if (copies == 1) {
 			const void *from[CELL];
 			for (vl_n q = 0; q < CELL; q++) from[q] = q < rows ? h[q] : NULL;
-			vl_cells_a(from, 0, r, 1, cells);
+			vl_cells_a_rows(from, 0, r, cells);
 			continue;
 		}
 		for (vl_n q = 0; q < rows; q++, cells += CELL) {
@@ -165,8 +170,11 @@ static void hidden(const call *c, chunk *k) {
 				_mm512_storeu_si512(cells, _mm512_setzero_si512());
 				continue;
 			}
-			__m512 v = c->d ? _mm512_add_ps(_mm512_maskz_loadu_ps(m, s + q * CELL), _mm512_maskz_loadu_ps(m, s + q * CELL + r)) : _mm512_maskz_loadu_ps(m, h[q]);
-			if (c->d) _mm512_mask_storeu_ps(h[q], m, v);
+			__m512 v = _mm512_maskz_loadu_ps(o.r, c->d ? s + q * CELL : h[q]);
+			if (c->d) {
+				v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(o.r, s + q * CELL + r));
+				_mm512_mask_storeu_ps(h[q], o.r, v);
+			}
 			_mm512_storeu_si512(cells, parts_row(v, o));
 		}
 		memset(cells, 0, 2 * CELL * (CELL - rows));
@@ -200,18 +208,10 @@ static vl_n rows_of(vl_n m, vl_n cells) {
 	return chunks ? (all + chunks - 1) / chunks * CELL : CELL;
 }
 
-// block packs 32 rows of one tap.
-static void block(const vl_product *p, const chunk *k, vl_n i, uint16_t *out) {
-	const void *row[CELL];
-	for (vl_n q = 0; q < CELL; q++) row[q] = q < k->rows[i] ? k->from[i * CELL + q] : NULL;
-	vl_cells_a(row, p->a16, p->k, 1, out);
-}
-
 static void multiply(void *arg, int at, int parts) {
 	const call *c = arg;
 	const vl_product *p = c->p;
-	vl_factor up = {.taps = 1, .k = p->r, .join = 1, .split = VL_SPLIT_TERMS};
-	vl_n own = vl_cells(p->k), thin = p->r ? steps(&up) : 0, size = p->a16 ? 2 : 4;
+	vl_n own = vl_cells(p->k), thin = thin_steps(p->r), size = p->a16 ? 2 : 4;
 	vl_n from = vl_from(p->m, CELL, at, parts), end = vl_from(p->m, CELL, at + 1, parts), most = rows_of(end - from, own + thin);
 	chunk k;
 	k.steps = k.packed = own, k.cells = own + thin, k.n = 1 + (thin > 0);
@@ -222,11 +222,11 @@ static void multiply(void *arg, int at, int parts) {
 		vl_n rows = end - i0 < most ? end - i0 : most;
 		fill(&k, rows);
 		for (vl_n i = 0; i < rows; i++) {
-			k.from[i] = (const char *)c->a + (i0 + i) * p->lda * size;
 			k.to[i] = (char *)c->y + (i0 + i) * p->ldy * (p->y16 ? 2 : 4);
 			if (thin) k.h[i] = c->h + (i0 + i) * p->ldh;
 		}
-		for (vl_n i = 0; i < k.blocks; i++) block(p, &k, i, k.a + i * k.cells * CELL_SIZE);
+		for (vl_n i = 0; i < k.blocks; i++)
+			vl_cells_a((const char *)c->a + (i0 + i * CELL) * p->lda * size, p->a16, p->lda, k.rows[i], p->k, k.a + i * k.cells * CELL_SIZE);
 		if (thin) hidden(c, &k);
 		flush(c, &k);
 	}
@@ -267,7 +267,7 @@ static void windows(const vl_window *w, const chunk *k, vl_n i, const vl_phase *
 			row[q] = q < k->rows[i] ? joined + q * f->n * m->k * size : NULL;
 			if (row[q]) join(w, at + q, f, m, (char *)row[q]);
 		}
-		vl_cells_a(row, m->x16, f->n * m->k, 1, out);
+		vl_cells_a_rows(row, m->x16, f->n * m->k, out);
 		return;
 	}
 	for (vl_n t = 0; t < f->n; t++) {
@@ -275,7 +275,7 @@ static void windows(const vl_window *w, const chunk *k, vl_n i, const vl_phase *
 			vl_n x = q < k->rows[i] ? vl_pixel_of(w, at + q, f->tap + t) : -1;
 			row[q] = x < 0 ? NULL : m->x + x * m->ld * size;
 		}
-		vl_cells_a(row, m->x16, m->k, 1, out + t * vl_cells(m->k) * CELL_SIZE);
+		vl_cells_a_rows(row, m->x16, m->k, out + t * vl_cells(m->k) * CELL_SIZE);
 	}
 }
 
@@ -294,7 +294,6 @@ static void convolve(void *arg, int at, int parts) {
 	const call *c = arg;
 	const vl_product *p = c->p;
 	const vl_window *w = &p->at;
-	vl_factor up = {.taps = 1, .k = p->r, .join = 1, .split = VL_SPLIT_TERMS};
 	map a = {c->a, p->a16, p->join > 1, p->lda, p->k}, h = {(const char *)c->h, 0, vl_phases(w) == 1, p->ldh, p->r};
 	vl_n pictures = p->m / (w->oh * w->ow), all = w->kh * w->kw, pixel[ROWS];
 	int wide = p->r && p->wide;
@@ -303,7 +302,7 @@ static void convolve(void *arg, int at, int parts) {
 	vl_cells_begin();
 	for (vl_n phase = 0; phase < vl_phases(w); phase++) {
 		vl_phase_of(w, phase, &f);
-		vl_n own = map_steps(&a, f.n), thin = !p->r ? 0 : wide ? map_steps(&h, f.n) : steps(&up), m = pictures * f.oh * f.ow;
+		vl_n own = map_steps(&a, f.n), thin = wide ? map_steps(&h, f.n) : thin_steps(p->r), m = pictures * f.oh * f.ow;
 		k.steps = k.packed = own, k.cells = own + thin, k.n = 0;
 		steps_of(&k, &f, all, &a, c->b);
 		if (wide) steps_of(&k, &f, all, &h, c->hb);
@@ -385,7 +384,7 @@ static void bordered(const call *c, const border *b, const strip *t) {
 				if (x < 0 || x >= b->line) continue;
 				uint16_t *to = t->h + (y * b->line + x) * b->wide + kx * p->r;
 				for (vl_n i = 0; i < p->r; i += 16) {
-					__mmask16 m = p->r - i >= 16 ? 0xffff : (1u << (p->r - i)) - 1;
+					__mmask16 m = vl_first(p->r - i);
 					_mm256_mask_storeu_epi16(to + i, m, (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(m, h + i)));
 				}
 			}
@@ -397,9 +396,8 @@ static void slide(void *arg, int part, int parts) {
 	const call *c = arg;
 	const vl_product *p = c->p;
 	const vl_window *w = &p->at;
-	vl_factor up = {.taps = 1, .k = p->r, .join = 1, .split = VL_SPLIT_TERMS};
 	int wide = p->r && p->wide, back = w->backward;
-	vl_n taps = w->kh * w->kw, each = vl_cells(p->k), lines = p->m / w->ow, thin = p->r && !wide ? steps(&up) : 0;
+	vl_n taps = w->kh * w->kw, each = vl_cells(p->k), lines = p->m / w->ow, thin = wide ? 0 : thin_steps(p->r);
 	border b = {.line = w->ow + (w->kw - 1) * w->dw, .above = (w->kh - 1) * w->dh, .wide = wide ? vl_cells(w->kw * p->r) * CELL : 0};
 	b.y0 = back ? w->pt - b.above : -w->pt, b.x0 = back ? w->pl - (w->kw - 1) * w->dw : -w->pl;
 	vl_n at[2][taps * each > w->kh * vl_cells(w->kw * p->r) ? taps * each : w->kh * vl_cells(w->kw * p->r)];
@@ -506,11 +504,10 @@ static void sum_rows(void *arg, int at, int parts) {
 		side swap = few;
 		few = many, many = swap;
 	}
-	vl_n copies = few.x16 ? 1 : column_parts(few.n), wide = copies * few.n, most = p->k < TERMS * CELL ? p->k : TERMS * CELL, cells = vl_cells(most);
+	vl_n copies = few.x16 ? 1 : down_parts(few.n), wide = copies * few.n, most = p->k < TERMS * CELL ? p->k : TERMS * CELL, cells = vl_cells(most);
 	uint16_t *rows = vl_room((vl_cells(wide) + 2) * cells * CELL_SIZE * 2), *panel = rows + vl_cells(wide) * cells * CELL_SIZE, *split = panel + cells * CELL_SIZE;
 	float s[CELL * CELL] __attribute__((aligned(64)));
-	parts_order o = copies > 1 ? order(few.n, copies) : (parts_order){0};
-	__mmask16 m = few.n < 16 ? (1u << few.n) - 1 : 0xffff;
+	parts_order o = order(few.n, copies);
 	vl_phase f = {.n = 1};
 	if (p->window) vl_phase_of(&p->at, 0, &f);
 	vl_n panels = vl_cells(many.n), all = f.n * panels, pixel[TERMS * CELL];
@@ -522,18 +519,18 @@ static void sum_rows(void *arg, int at, int parts) {
 		side from = few;
 		from.x += k0 * few.ld * (few.x16 ? 2 : 4);
 		if (copies > 1) {
-			for (vl_n i = 0; i < k; i++) _mm512_storeu_si512(split + i * CELL, parts_row(_mm512_maskz_loadu_ps(m, (const float *)from.x + i * few.ld), o));
+			for (vl_n i = 0; i < k; i++) _mm512_storeu_si512(split + i * CELL, parts_row(_mm512_maskz_loadu_ps(o.r, (const float *)from.x + i * few.ld), o));
 			from = (side){(const char *)split, 1, wide, CELL};
 		}
 		for (vl_n i = 0; i < wide; i += CELL)
-			vl_cells_a_turned(from.x + i * (from.x16 ? 2 : 4), from.x16, from.ld, wide - i < CELL ? wide - i : CELL, k, 1, rows + i / CELL * cells * CELL_SIZE);
+			vl_cells_a_turned(from.x + i * (from.x16 ? 2 : 4), from.x16, from.ld, wide - i < CELL ? wide - i : CELL, k, rows + i / CELL * cells * CELL_SIZE);
 		if (p->window) vl_rows_of(&p->at, &f, k0, k, origin, pixel);
 		vl_cell_run run = {panel, vl_cells(k), 0};
 		vl_n size = many.x16 ? 2 : 4, last = -1;
 		for (vl_n u = vl_from(all, 1, at, parts), end = vl_from(all, 1, at + 1, parts); u < end; u++) {
 			vl_n tap = u / panels, j = u % panels * CELL, cols = many.n - j < CELL ? many.n - j : CELL;
 			if (!p->window) {
-				vl_cells_b(many.x + (k0 * many.ld + j) * size, many.x16, many.ld, cols, k, 1, panel);
+				vl_cells_b(many.x + (k0 * many.ld + j) * size, many.x16, many.ld, cols, k, panel);
 			} else {
 				for (vl_n i = 0; tap != last && i < k; i++) {
 					vl_n x = vl_pixel_of(&p->at, origin + i, f.tap + tap);
