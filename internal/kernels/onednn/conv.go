@@ -67,7 +67,7 @@ func (k *Kernels) ConvBackwardData(p kernels.Conv) (kernels.Run, error) {
 		}
 		return k.MatMul(m)
 	}
-	if k.ownConv(p, true) && (p.Thin == nil || p.Thin.Down == nil) { // H is read beside every pixel
+	if k.ownConv(p, true) && !p.Thin.Makes() { // H is read beside every pixel
 		return k.convolve(p, true)
 	}
 	if p.Thin != nil {

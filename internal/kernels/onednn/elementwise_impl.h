@@ -145,10 +145,10 @@ INLINE void T(map_rows)(const int f, const int half, float a, float b, vl_n rows
 	}
 }
 
-static int T(unary)(int f, float a, float b, vl_n rows, vl_n cols, const float *x, vl_n xp, float *y, vl_n yp, float *d, vl_n dp) {
-	vl_mat mx = {(void *)x, xp, 0}, my = {y, yp, 0}, md = {d, dp, 0};
+// map in float32
+static int T(unary)(int f, float a, float b, vl_n rows, vl_n cols, vl_mat x, vl_mat y, vl_mat d) {
 	switch (f) {
-#define DO(F) case F: T(map_rows)(F, 0, a, b, rows, cols, mx, my, md); return 1;
+#define DO(F) case F: T(map_rows)(F, 0, a, b, rows, cols, x, y, d); return 1;
 	EACH_FUNCTION(DO)
 #undef DO
 	}
@@ -156,7 +156,7 @@ static int T(unary)(int f, float a, float b, vl_n rows, vl_n cols, const float *
 }
 
 static int T(map)(int f, float a, float b, vl_n rows, vl_n cols, vl_mat x, vl_mat y, vl_mat d) {
-	if (!x.half && !y.half && !d.half) return T(unary)(f, a, b, rows, cols, x.p, x.pitch, y.p, y.pitch, d.p, d.pitch);
+	if (!x.half && !y.half && !d.half) return T(unary)(f, a, b, rows, cols, x, y, d);
 #if HALVES
 	if (x.half && y.half && (!d.p || d.half)) {
 		switch (T(rough)(f)) {
@@ -171,8 +171,8 @@ static int T(map)(int f, float a, float b, vl_n rows, vl_n cols, vl_mat x, vl_ma
 	for (vl_n r = 0; r < rows; r++)
 		for (vl_n i = 0; i < cols; i += CHUNK) {
 			vl_n n = cols - i < CHUNK ? cols - i : CHUNK;
-			float *py = T(floats)(y, r, i, by), *pd = T(floats)(d, r, i, bd);
-			if (!T(unary)(f, a, b, 1, n, T(widened)(x, r, i, n, bx), n, py, n, pd, n)) return 0;
+			vl_mat wx = {(void *)T(widened)(x, r, i, n, bx), n}, wy = {T(floats)(y, r, i, by), n}, wd = {T(floats)(d, r, i, bd), n};
+			if (!T(unary)(f, a, b, 1, n, wx, wy, wd)) return 0;
 			T(narrowed)(y, r, i, n, by);
 			T(narrowed)(d, r, i, n, bd);
 		}
@@ -220,7 +220,7 @@ static int T(map_backward)(int f, float a, float b, int acc, vl_n rows, vl_n col
 	for (vl_n r = 0; r < rows; r++)
 		for (vl_n i = 0; i < cols; i += CHUNK) {
 			vl_n n = cols - i < CHUNK ? cols - i : CHUNK;
-			vl_mat wx = {(void *)T(widened)(x, r, i, n, bx), n, 0}, wg = {(void *)T(widened)(dy, r, i, n, bg), n, 0}, wd = {T(floats)(dx, r, i, bd), n, 0};
+			vl_mat wx = {(void *)T(widened)(x, r, i, n, bx), n}, wg = {(void *)T(widened)(dy, r, i, n, bg), n}, wd = {T(floats)(dx, r, i, bd), n};
 			if (acc) T(widened)(dx, r, i, n, bd);
 			if (!T(map_backward)(f, a, b, acc, 1, n, wx, wg, wd)) return 0;
 			T(narrowed)(dx, r, i, n, bd);

@@ -44,11 +44,11 @@ func widened(bufs ...*kernels.Buf) bool {
 }
 
 // rowwise is a kernel that makes rows of some operands out of the same rows of
-// others, or sums over rows. The operands are fields of its parameters: bind is
-// called once per block of rows, while they stand for that block.
+// others. The operands are fields of its parameters: bind is called once per block
+// of rows, while they stand for that block.
 type rowwise struct {
 	in, out []*kernels.Buf // an operand that is added to is both
-	bind    func(rows int, first bool) (kernels.Run, error)
+	bind    func() (kernels.Run, error)
 }
 
 // part is a block of rows: what is widened before and narrowed after its run.
@@ -133,7 +133,7 @@ func (k *Kernels) blocks(r rowwise) (kernels.Run, error) {
 			}
 		}
 		var err error
-		if p.run, err = r.bind(n, r0 == 0); err != nil {
+		if p.run, err = r.bind(); err != nil {
 			return nil, err
 		}
 		parts = append(parts, p)

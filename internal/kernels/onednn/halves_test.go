@@ -24,19 +24,24 @@ func halved(b *buffer.Buffer) *buffer.Buffer {
 	return h
 }
 
-// TestHalves runs every kernel on operands in bf16, and on float32 copies of
-// them: the results differ by the rounding of what is written.
-func TestHalves(t *testing.T) {
-	k := narrow(t)
-	k.least = 1 << 12
-	r := rand.New(rand.NewPCG(3, 4))
-	noise := func(shape ...int) *buffer.Buffer {
+// noiseOf makes dense buffers of noise.
+func noiseOf(r *rand.Rand) func(shape ...int) *buffer.Buffer {
+	return func(shape ...int) *buffer.Buffer {
 		b := buffer.New(buffer.F32, shape...)
 		for i := range b.F32() {
 			b.F32()[i] = float32(r.NormFloat64())
 		}
 		return b
 	}
+}
+
+// TestHalves runs every kernel on operands in bf16, and on float32 copies of
+// them: the results differ by the rounding of what is written.
+func TestHalves(t *testing.T) {
+	k := narrow(t)
+	k.least = 1 << 12
+	r := rand.New(rand.NewPCG(3, 4))
+	noise := noiseOf(r)
 	const rows, cols = 700, 300 // some blocks
 	type bufs = []**buffer.Buffer
 	// check runs bind twice: fields lists all operands that are halved, out what

@@ -1,7 +1,7 @@
 //go:build onednn
 
-// oneDNN's products and convolutions: their primitives, the packing of frozen
-// weights, and runs on rows with gaps.
+// oneDNN's convolutions: their primitives, the packing of frozen weights, and runs
+// on rows with gaps.
 
 #include "thread.h"
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 struct vl_prim {
 	dnnl_primitive_desc_t pd;
 	dnnl_primitive_t p;
-	int kind; // of a convolution; a product is VL_FORWARD
+	int kind; // VL_FORWARD, …
 	int nargs;
 	dnnl_exec_arg_t args[5]; // in, out, weights, bias, scratch
 	size_t room; // of oneDNN's own scratch, which a thread's primitives share
@@ -22,7 +22,7 @@ struct vl_prim {
 	dnnl_exec_arg_t reorder_args[2];
 	size_t wbytes;
 	// Rows with gaps, and a gradient that is added, go through dense scratch; so
-	// does what is read for a product in bf16 and is not so in memory.
+	// does what is read to be rounded to bf16 and is not so in memory.
 	int acc_out, acc_w, narrow_in, narrow_out;
 	int in16, out16; // bf16 in memory, without gaps
 	vl_n in_rows, in_cols, in_pitch, out_rows, out_cols, out_pitch;

@@ -150,15 +150,17 @@ func (k *Kernels) multiply(p *C.vl_product, o operands) (kernels.Run, error) {
 	}, nil
 }
 
-// one reports whether a product is a single one of whole size, with second
-// factors in float32.
+// single reports whether a product is one and not scaled.
+func single(p kernels.MatMul) bool { return p.Batch <= 1 && (p.Alpha == 0 || p.Alpha == 1) }
+
+// one is single with second factors in float32.
 func one(p kernels.MatMul) bool {
-	return p.Batch <= 1 && (p.Alpha == 0 || p.Alpha == 1) && !half(p.B, p.Bias) && (p.Thin == nil || !half(p.Thin.H, p.Thin.C, p.Thin.Down))
+	return single(p) && !half(p.B, p.Bias) && (p.Thin == nil || !half(p.Thin.H, p.Thin.C, p.Thin.Down))
 }
 
 // own reports whether a product runs in own loops in float32.
 func (k *Kernels) own(p kernels.MatMul) bool {
-	return one(p) && !half(p.A, p.Y) && !k.large(p) && (p.Thin == nil || p.Thin.Down == nil)
+	return one(p) && !half(p.A, p.Y) && !k.large(p) && !p.Thin.Makes()
 }
 
 // cells reports whether a product's factors are rounded to bf16.
@@ -213,7 +215,7 @@ func (k *Kernels) ownConv(p kernels.Conv, backward bool) bool {
 	// oneDNN adds a gradient to another, such as an adapter's to its layer's, by way
 	// of a copy of the map.
 	adds := backward && p.Accumulate
-	return (adds || C.vl_own_convolutions() != 0 && terms >= fewest) && (p.W.Frozen || pixels >= 1024) && (p.Thin == nil || p.Thin.Down == nil)
+	return (adds || C.vl_own_convolutions() != 0 && terms >= fewest) && (p.W.Frozen || pixels >= 1024) && !p.Thin.Makes()
 }
 
 // convolve is a convolution, or the gradient of its input, by own loops.
@@ -273,7 +275,7 @@ func window(p kernels.Conv, from, to *buffer.Buffer, backward bool) C.vl_window 
 // sumRows is a product over rows, the gradient of a factor, one of them or both in
 // bf16; nil for others.
 func (k *Kernels) sumRows(p kernels.MatMul) kernels.Run {
-	if !k.bf16 || !p.TransA || p.TransB || p.Bias != nil || p.Thin != nil || p.Batch > 1 || p.Alpha != 0 && p.Alpha != 1 || half(p.Y) || !half(p.A) && !half(p.B) {
+	if !k.bf16 || !single(p) || !p.TransA || p.TransB || p.Bias != nil || p.Thin != nil || half(p.Y) || !half(p.A) && !half(p.B) {
 		return nil
 	}
 	s := &C.vl_row_sum{m: C.vl_n(p.M), n: C.vl_n(p.N), k: C.vl_n(p.K), lda: pitch(p.A), ldb: pitch(p.B), ldy: pitch(p.Y),

@@ -76,7 +76,7 @@ func (k *Kernels) Unary(p kernels.Unary) (kernels.Run, error) {
 	s, err := q.Check(false)
 	if !native(s, err, p.X) || !vectorised(p.Func) {
 		if narrow && err == nil {
-			return k.blocks(rowwise{in: []*kernels.Buf{&p.X}, out: []*kernels.Buf{&p.Y, &p.Deriv}, bind: func(int, bool) (kernels.Run, error) { return k.Go.Unary(p) }})
+			return k.blocks(rowwise{in: []*kernels.Buf{&p.X}, out: []*kernels.Buf{&p.Y, &p.Deriv}, bind: func() (kernels.Run, error) { return k.Go.Unary(p) }})
 		}
 		return k.Go.Unary(p)
 	}
@@ -97,7 +97,7 @@ func (k *Kernels) UnaryBackward(p kernels.Unary) (kernels.Run, error) {
 	if !native(s, err, p.DY) || !vectorised(p.Func) {
 		if narrow && err == nil {
 			return k.blocks(rowwise{in: append(added(p.Accumulate, &p.DX), &p.X, &p.DY), out: []*kernels.Buf{&p.DX},
-				bind: func(int, bool) (kernels.Run, error) { return k.Go.UnaryBackward(p) }})
+				bind: func() (kernels.Run, error) { return k.Go.UnaryBackward(p) }})
 		}
 		return k.Go.UnaryBackward(p)
 	}

@@ -77,8 +77,6 @@ typedef struct {
 // One set of kernels per instruction set.
 typedef struct {
 	const char *isa;
-	// map in float32
-	int (*unary)(int f, float a, float b, vl_n rows, vl_n cols, const float *x, vl_n xp, float *y, vl_n yp, float *d, vl_n dp);
 	// f(x) into y, and f'(x) into d unless absent; 0 when the function is not here.
 	int (*map)(int f, float a, float b, vl_n rows, vl_n cols, vl_mat x, vl_mat y, vl_mat d);
 	int (*map_backward)(int f, float a, float b, int acc, vl_n rows, vl_n cols, vl_mat x, vl_mat dy, vl_mat dx);
