@@ -237,10 +237,11 @@ func (q *quality) accuracy(t testing.TB) float64 {
 	return float64(right) / float64(len(q.vy))
 }
 
-// TestRecordedLosses repeats the first four steps of every recorded f32 run.
+// TestRecordedLosses repeats the first four steps of every recorded f32 run, in
+// the short suite of one seed.
 func TestRecordedLosses(t *testing.T) {
 	for _, r := range recordings(t) {
-		if r.Dtype != "f32" || r.Method == "probe" && r.LR != 0.01 || r.Seed > 0 && slowBuild() {
+		if r.Dtype != "f32" || r.Method == "probe" && r.LR != 0.01 || r.Seed > 0 && (slowBuild() || testing.Short()) {
 			continue
 		}
 		targets := ""

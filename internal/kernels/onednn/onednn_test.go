@@ -31,7 +31,12 @@ func locked(t testing.TB) *Kernels {
 func TestF32(t *testing.T) { testkernel.Run(t, locked(t), buffer.F32, 1e-5) }
 
 // F64 goes to the portable kernels.
-func TestF64(t *testing.T) { testkernel.Run(t, locked(t), buffer.F64, 1e-12) }
+func TestF64(t *testing.T) {
+	if testing.Short() {
+		t.Skip("internal/kernels runs the same code: make test-all")
+	}
+	testkernel.Run(t, locked(t), buffer.F64, 1e-12)
+}
 
 // TestLesserProcessors runs the suite on the C loops for AVX2 and for neither
 // AVX, which a machine with more never picks by itself.
