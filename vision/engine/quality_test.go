@@ -102,6 +102,7 @@ func readTensors(t testing.TB, path string) map[string][]float32 {
 type quality struct {
 	net   *Network
 	s     *session
+	wide  *session // in float32, for the validation
 	train *runner
 	eval  *runner
 	x, vx []float32
@@ -170,11 +171,13 @@ func setUp(t testing.TB, r recorded) *quality {
 	q.order = order.Epochs
 	q.x, q.y = digits(t, "train")
 	q.vx, q.vy = digits(t, "val")
-	if q.s, err = openSession(2, DTypeF32); err != nil {
-		t.Fatal(err)
+	for s, dtype := range map[**session]string{&q.s: r.Dtype, &q.wide: DTypeF32} {
+		if *s, err = openSession(2, dtype); err != nil {
+			t.Fatal(err)
+		}
 	}
 	q.train = newRunner(q.s.team, q.s.kernels, net.trainer(lossConfig{}))
-	q.eval = newRunner(q.s.team, q.s.kernels, net.predictor())
+	q.eval = newRunner(q.wide.team, q.wide.kernels, net.predictor())
 	if q.set, err = q.train.prepare(32); err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +187,7 @@ func setUp(t testing.TB, r recorded) *quality {
 	if q.opt, err = optim.NewAdamW(q.opts, optim.DefaultAdamW()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { q.train.close(); q.eval.close(); q.s.close(); net.Close() })
+	t.Cleanup(func() { q.train.close(); q.eval.close(); q.s.close(); q.wide.close(); net.Close() })
 	return q
 }
 
@@ -348,6 +351,43 @@ func TestRecordedAccuracy(t *testing.T) {
 		t.Logf("%s %s lr %g, mean of seeds: %.4f, PyTorch %.4f", k.backbone, k.method, k.lr, s[0], s[1])
 		if math.Abs(s[0]-s[1]) > 0.015 {
 			t.Errorf("%s %s: mean accuracy %.4f, PyTorch has %.4f", k.backbone, k.method, s[0], s[1])
+		}
+	}
+}
+
+// TestBF16Accuracy trains the recorded runs with adapters in float32 and in bf16,
+// from the same values in the same order. Both are scored in float32.
+func TestBF16Accuracy(t *testing.T) {
+	if os.Getenv("VISLORA_LONG") == "" {
+		t.Skip("ten epochs, three seeds, two backbones, twice: make test-all")
+	}
+	sum := map[string][2]float64{}
+	for _, r := range recordings(t) {
+		if r.Dtype != DTypeF32 || r.Method != "lora" || r.LR != 1e-3 || *r.Targets != "all" {
+			continue
+		}
+		var score [2]float64
+		for i, dtype := range []string{DTypeF32, DTypeBF16} {
+			r.Dtype = dtype
+			q := setUp(t, r)
+			if q.s.dtype != dtype {
+				t.Skip("bf16 is not faster here")
+			}
+			for e := range 10 {
+				for b := range 18 {
+					q.step(t, e, b, r.LR)
+				}
+			}
+			score[i] = q.accuracy(t)
+		}
+		t.Logf("%s seed %d: f32 %.4f, bf16 %.4f", r.Backbone, r.Seed, score[0], score[1])
+		s := sum[r.Backbone]
+		sum[r.Backbone] = [2]float64{s[0] + score[0]/3, s[1] + score[1]/3}
+	}
+	for backbone, s := range sum {
+		t.Logf("%s, mean of seeds: f32 %.4f, bf16 %.4f", backbone, s[0], s[1])
+		if math.Abs(s[0]-s[1]) > .015 {
+			t.Errorf("%s: mean accuracy %.4f in float32, %.4f in bf16: more than 1.5 points apart", backbone, s[0], s[1])
 		}
 	}
 }
