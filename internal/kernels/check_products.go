@@ -210,8 +210,8 @@ func (p Pool) Check(backward bool) (buffer.Storage, error) {
 		if p.Index == nil {
 			return 0, fmt.Errorf("kernels: Pool: the backward pass of max pooling needs Index")
 		}
-		if p.Index.Storage != buffer.I64 || p.Index.Len() != out.buf.Len() || !p.Index.Dense() {
-			return 0, fmt.Errorf("kernels: Pool: Index is %v %v pitch %d, want dense i64 %v", p.Index.Storage, p.Index.Shape, p.Index.Pitch, y)
+		if want := p.IndexStorage(); p.Index.Storage != want || p.Index.Len() != out.buf.Len() || !p.Index.Dense() {
+			return 0, fmt.Errorf("kernels: Pool: Index is %v %v pitch %d, want dense %v %v", p.Index.Storage, p.Index.Shape, p.Index.Pitch, want, y)
 		}
 	}
 	return s, nil

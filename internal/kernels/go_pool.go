@@ -32,21 +32,31 @@ func (p *Pool) divisor(h0, h1, ph, w0, w1, pw int) int {
 	return max((h1-h0)*(w1-w0), 1)
 }
 
+// taken is what Index is made of.
+type taken interface{ uint8 | int64 }
+
 func pool[T buffer.Float](p Pool) Run {
-	x, y := buffer.Floats[T](p.X), buffer.Floats[T](p.Y)
-	var index []int64
-	if p.Max && p.Index != nil {
-		index = p.Index.I64()
+	switch {
+	case !p.Max || p.Index == nil:
+		return poolOf[T, uint8](p, nil)
+	case p.Index.Storage == buffer.U8:
+		return poolOf[T](p, p.Index.U8())
 	}
+	return poolOf[T](p, p.Index.I64())
+}
+
+func poolOf[T buffer.Float, I taken](p Pool, index []I) Run {
+	x, y := buffer.Floats[T](p.X), buffer.Floats[T](p.Y)
 	n, h, w, c := p.X.Shape[0], p.X.Shape[1], p.X.Shape[2], p.X.Shape[3]
 	oh, ow := p.Y.Shape[1], p.Y.Shape[2]
+	none := I(p.Kernel[0] * p.Kernel[1]) // of no use without index
 	return func() {
 		for i := range n * oh * ow {
 			sh, h0, h1, ph := p.span(0, i/ow%oh, h)
 			sw, w0, w1, pw := p.span(1, i%ow, w)
 			pic := i / (oh * ow) * h
 			out := y[i*p.Y.Pitch : i*p.Y.Pitch+c]
-			var best []int64
+			var best []I
 			if p.Max {
 				for j := range out {
 					out[j] = T(math.Inf(-1))
@@ -54,7 +64,7 @@ func pool[T buffer.Float](p Pool) Run {
 				if index != nil {
 					best = index[i*c : (i+1)*c]
 					for j := range best {
-						best[j] = -1
+						best[j] = none
 					}
 				}
 			} else {
@@ -75,9 +85,10 @@ func pool[T buffer.Float](p Pool) Run {
 							out[j] = max(out[j], v)
 						}
 					default:
+						here := I(kh*p.Kernel[1] + kw)
 						for j, v := range in {
-							if v > out[j] || v != v || best[j] < 0 {
-								out[j], best[j] = v, int64(at)
+							if v > out[j] || v != v || best[j] == none {
+								out[j], best[j] = v, here
 							}
 						}
 					}
@@ -94,11 +105,17 @@ func pool[T buffer.Float](p Pool) Run {
 }
 
 func poolBackward[T buffer.Float](p Pool) Run {
-	dy, dx := buffer.Floats[T](p.DY), buffer.Floats[T](p.DX)
-	var index []int64
-	if p.Max {
-		index = p.Index.I64()
+	switch {
+	case !p.Max:
+		return poolBackwardOf[T, uint8](p, nil)
+	case p.Index.Storage == buffer.U8:
+		return poolBackwardOf[T](p, p.Index.U8())
 	}
+	return poolBackwardOf[T](p, p.Index.I64())
+}
+
+func poolBackwardOf[T buffer.Float, I taken](p Pool, index []I) Run {
+	dy, dx := buffer.Floats[T](p.DY), buffer.Floats[T](p.DX)
 	n, h, w, c := p.DX.Shape[0], p.DX.Shape[1], p.DX.Shape[2], p.DX.Shape[3]
 	oh, ow := p.DY.Shape[1], p.DY.Shape[2]
 	return func() {
@@ -106,25 +123,26 @@ func poolBackward[T buffer.Float](p Pool) Run {
 			zeroRows(dx, p.DX)
 		}
 		for i := range n * oh * ow {
-			pic := i / (oh * ow) * h
-			g := dy[i*p.DY.Pitch : i*p.DY.Pitch+c]
-			if p.Max {
-				for j, at := range index[i*c : (i+1)*c] {
-					if at >= 0 {
-						dx[(pic*w+int(at))*p.DX.Pitch+j] += g[j]
-					}
-				}
-				continue
-			}
 			sh, h0, h1, ph := p.span(0, i/ow%oh, h)
 			sw, w0, w1, pw := p.span(1, i%ow, w)
+			pic := i / (oh * ow) * h
+			g := dy[i*p.DY.Pitch : i*p.DY.Pitch+c]
 			scale := 1 / T(p.divisor(h0, h1, ph, w0, w1, pw))
 			for kh := h0; kh < h1; kh++ {
 				for kw := w0; kw < w1; kw++ {
 					row := (pic*w + (sh+kh*p.Dilation[0])*w + sw + kw*p.Dilation[1]) * p.DX.Pitch
 					out := dx[row : row+c]
-					for j, v := range g {
-						out[j] += v * scale
+					if !p.Max {
+						for j, v := range g {
+							out[j] += v * scale
+						}
+						continue
+					}
+					here := I(kh*p.Kernel[1] + kw)
+					for j, at := range index[i*c : (i+1)*c] {
+						if at == here {
+							out[j] += g[j]
+						}
 					}
 				}
 			}

@@ -117,7 +117,7 @@ func TestGradients(t *testing.T) {
 		p := kernels.Pool{Max: isMax, X: random(1, 6, 5, 2), Y: buffer.New(buffer.F64, 1, 3, 3, 2), Kernel: [2]int{3, 2}, Stride: [2]int{2, 2}, Pads: [4]int{1, 0, 0, 1},
 			Dilation: [2]int{1, 1}, DY: random(1, 3, 3, 2), DX: buffer.New(buffer.F64, 1, 6, 5, 2)}
 		if isMax {
-			p.Index = buffer.New(buffer.I64, 1, 3, 3, 2)
+			p.Index = buffer.New(buffer.U8, 1, 3, 3, 2)
 		}
 		gradient{[]*buffer.Buffer{p.X}, []*buffer.Buffer{p.DX}, p.Y, p.DY, bind(k.Pool(p)), bind(k.PoolBackward(p))}.check(t, "Pool")
 	}

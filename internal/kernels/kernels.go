@@ -14,7 +14,11 @@
 // executors.
 package kernels
 
-import "github.com/vislora/vislora/internal/buffer"
+import (
+	"math"
+
+	"github.com/vislora/vislora/internal/buffer"
+)
 
 // Run executes one bound kernel.
 type Run func()
@@ -254,8 +258,8 @@ type Copy struct {
 // Pool is max or average pooling over channels-last maps.
 //
 // Forward reads X (N, H, W, C) and writes Y (N, OH, OW, C) and, for max pooling
-// unless nil, Index: for every output the flat h·W+w of the input it took (I64,
-// dense). Backward reads DY (and Index) and writes DX. Average pooling divides
+// unless nil, Index: for every output the tap kh·KW+kw of its window that it took,
+// KH·KW where no tap lies inside the picture ([Pool.IndexStorage], dense). Backward reads DY (and Index) and writes DX. Average pooling divides
 // by the window's size, or by the pixels inside the picture unless
 // CountIncludePad. OH and OW come from Y's shape (ceil mode is the caller's
 // affair; windows are cut at the padded border, as ONNX Runtime does).
@@ -269,6 +273,14 @@ type Pool struct {
 	Dilation        [2]int
 	CountIncludePad bool
 	Accumulate      bool // of DX
+}
+
+// IndexStorage is what Index is kept in: bytes where they hold every tap.
+func (p Pool) IndexStorage() buffer.Storage {
+	if p.Kernel[0]*p.Kernel[1] <= math.MaxUint8 {
+		return buffer.U8
+	}
+	return buffer.I64
 }
 
 // Reduction names a reduction.

@@ -1,9 +1,6 @@
 package ops
 
-import (
-	"github.com/vislora/vislora/internal/buffer"
-	"github.com/vislora/vislora/internal/kernels"
-)
+import "github.com/vislora/vislora/internal/kernels"
 
 // PoolAttr are the attributes of max and average pooling.
 type PoolAttr struct {
@@ -43,11 +40,14 @@ func (g *Graph) Pool(x *Node, a PoolAttr) *Node {
 	name := "avg_pool"
 	var slots []Slot
 	if a.Max {
-		name, slots = "max_pool", []Slot{{Shape: out, Kind: buffer.I64}}
+		name = "max_pool"
 	}
 	kernel := kernels.Pool{Max: a.Max, Kernel: a.Kernel, Stride: a.Stride, Pads: a.Pads, Dilation: a.Dilation, CountIncludePad: a.CountIncludePad}
+	if a.Max {
+		slots = []Slot{{Shape: out, Kind: kernel.IndexStorage()}}
+	}
 	return g.Apply(Spec{
-		Name: name, In: []*Node{x}, Out: out, Diff: []bool{true}, Slots: slots,
+		Name: name, In: []*Node{x}, Out: out, Diff: []bool{true}, Slots: slots, Narrow: Narrow{In: []int{0}, Out: true},
 		Bind: func(e *Env) (kernels.Run, error) {
 			k := kernel
 			k.X, k.Y = e.In[0], e.Out
@@ -57,7 +57,7 @@ func (g *Graph) Pool(x *Node, a PoolAttr) *Node {
 			return e.K.Pool(k)
 		},
 		Grad: func(in []*Node, y, dy *Node) []*Node {
-			d := Spec{Name: name + ".dx", In: []*Node{dy}, Out: xs, Accumulates: true}
+			d := Spec{Name: name + ".dx", In: []*Node{dy}, Out: xs, Accumulates: true, Narrow: Narrow{In: []int{0}, Out: true}}
 			if a.Max {
 				d.Reads = []Read{{y, 0}}
 			}

@@ -8,6 +8,7 @@ import "C"
 import (
 	"strings"
 
+	"github.com/vislora/vislora/internal/buffer"
 	"github.com/vislora/vislora/internal/kernels"
 )
 
@@ -196,18 +197,54 @@ func windowShape(x, y []int, xp, yp int, kernel, stride [2]int, pads [4]int, dil
 		dh: n(dilation[0]), dw: n(dilation[1])}
 }
 
+// pooling describes p to the own loops, x and y or their gradients; nil where they
+// do not do it.
+func (k *Kernels) pooling(p kernels.Pool, x, y kernels.Buf) *C.vl_pool_shape {
+	if p.Max && p.IndexStorage() != buffer.U8 {
+		return nil
+	}
+	c := windowShape(x.Shape, y.Shape, x.Pitch, y.Pitch, p.Kernel, p.Stride, p.Pads, p.Dilation)
+	c.max, c.include, c.x16, c.y16 = flag(p.Max), flag(p.CountIncludePad), flag(half(x)), flag(half(y))
+	return c
+}
+
+func taps(b kernels.Buf) *C.uint8_t {
+	if b == nil {
+		return nil
+	}
+	return (*C.uint8_t)(b.Pointer())
+}
+
 // Pool implements [kernels.Kernels].
 func (k *Kernels) Pool(p kernels.Pool) (kernels.Run, error) {
-	s, err := p.Check(false)
-	if !native(s, err, p.Y) || p.X.Shape[1]*p.X.Shape[2] >= 1<<31 {
-		return k.Go.Pool(p)
+	q := p
+	narrow := widened(&q.X, &q.Y)
+	s, err := q.Check(false)
+	if native(s, err, q.Y) {
+		if c := k.pooling(p, p.X, p.Y); c != nil {
+			x, y, index := p.X.Pointer(), p.Y.Pointer(), taps(p.Index)
+			return func() { C.vl_pool(c, x, y, index) }, nil
+		}
 	}
-	c := windowShape(p.X.Shape, p.Y.Shape, p.X.Pitch, p.Y.Pitch, p.Kernel, p.Stride, p.Pads, p.Dilation)
-	c.max, c.include = flag(p.Max), flag(p.CountIncludePad)
-	x, y := ptr(p.X), ptr(p.Y)
-	var index *C.int64_t
-	if p.Max && p.Index != nil {
-		index = (*C.int64_t)(p.Index.Pointer())
+	if narrow && err == nil {
+		return k.whole([]*kernels.Buf{&p.X}, []*kernels.Buf{&p.Y}, func() (kernels.Run, error) { return k.Go.Pool(p) })
 	}
-	return func() { C.vl_pool(c, x, y, index) }, nil
+	return k.Go.Pool(p)
+}
+
+// PoolBackward implements [kernels.Kernels].
+func (k *Kernels) PoolBackward(p kernels.Pool) (kernels.Run, error) {
+	q := p
+	narrow := widened(&q.DX, &q.DY)
+	s, err := q.Check(true)
+	if native(s, err, q.DX) && p.Kernel[0]*p.Kernel[1] <= C.VL_POOL_TAPS {
+		if c := k.pooling(p, p.DX, p.DY); c != nil {
+			dx, dy, index, acc := p.DX.Pointer(), p.DY.Pointer(), taps(p.Index), flag(p.Accumulate)
+			return func() { C.vl_pool_backward(c, dy, index, dx, acc) }, nil
+		}
+	}
+	if narrow && err == nil {
+		return k.whole(append(added(p.Accumulate, &p.DX), &p.DY), []*kernels.Buf{&p.DX}, func() (kernels.Run, error) { return k.Go.PoolBackward(p) })
+	}
+	return k.Go.PoolBackward(p)
 }

@@ -282,6 +282,16 @@ func testMixes(t *testing.T, k *Kernels, limit int) {
 		every("LayerNorm", small, bufs{&l.X, &l.Y}, 1, func(k kernels.Kernels) (kernels.Run, error) { return k.LayerNorm(l) })
 		l.DY, l.DX, l.AccumulateDX, l.DGamma, l.DBeta = z, d, acc, vector(cols), vector(cols)
 		every("LayerNormBackward", 1, bufs{&l.X, &l.DY, &l.DX}, 2, func(k kernels.Kernels) (kernels.Run, error) { return k.LayerNormBackward(l) })
+		for _, most := range []bool{false, true} {
+			p := kernels.Pool{Max: most, X: noise(2, 9, 8, 37), Y: noise(2, 5, 4, 37), Kernel: [2]int{3, 3}, Stride: [2]int{2, 2}, Pads: [4]int{1, 1, 1, 1},
+				Dilation: [2]int{1, 1}, Accumulate: acc}
+			if most {
+				p.Index = buffer.New(p.IndexStorage(), p.Y.Shape...)
+			}
+			every("Pool", 1, bufs{&p.X, &p.Y}, 1, func(k kernels.Kernels) (kernels.Run, error) { return k.Pool(p) })
+			p.DX, p.DY = noise(p.X.Shape...), noise(p.Y.Shape...)
+			every("PoolBackward", 1, bufs{&p.DY, &p.DX}, 1, func(k kernels.Kernels) (kernels.Run, error) { return k.PoolBackward(p) })
+		}
 		s := kernels.ColumnSum{X: x, Z: z, Y: vector(cols), Accumulate: acc}
 		sums := buffer.Of(append([]float32(nil), s.Y.F32()...), cols)
 		q := s

@@ -317,7 +317,8 @@ void vl_softmax(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, vl_n yp, i
 void vl_softmax_backward(vl_n rows, vl_n c, const float *y, vl_n yp, const float *dy, vl_n gp, float *dx, vl_n dp, int log, int acc) {
 	vl_kernels->softmax_backward(rows, c, y, yp, dy, gp, dx, dp, log, acc);
 }
-void vl_pool(const vl_pool_shape *s, const float *x, float *y, int64_t *index) { vl_kernels->pool(s, x, y, index); }
+void vl_pool(const vl_pool_shape *s, const void *x, void *y, uint8_t *index) { vl_kernels->pool(s, x, y, index); }
+void vl_pool_backward(const vl_pool_shape *s, const void *dy, const uint8_t *index, void *dx, int acc) { vl_kernels->pool_backward(s, dy, index, dx, acc); }
 void vl_depthwise_weights(const vl_pool_shape *s, const float *x, const float *dy, float *dw, int acc) {
 	size_t n = s->c * s->kh * s->kw;
 	double *total = vl_scratch(n * 12);

@@ -95,7 +95,8 @@ void vl_layer_norm_backward(vl_n rows, vl_n c, vl_mat x, vl_mat dy, const float 
 	float *db);
 void vl_softmax(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, vl_n yp, int log);
 void vl_softmax_backward(vl_n rows, vl_n c, const float *y, vl_n yp, const float *dy, vl_n gp, float *dx, vl_n dp, int log, int acc);
-void vl_pool(const vl_pool_shape *s, const float *x, float *y, int64_t *index);
+void vl_pool(const vl_pool_shape *s, const void *x, void *y, uint8_t *index);
+void vl_pool_backward(const vl_pool_shape *s, const void *dy, const uint8_t *index, void *dx, int acc);
 void vl_depthwise_weights(const vl_pool_shape *s, const float *x, const float *dy, float *dw, int acc);
 
 // Rows of bf16 to float32 without gaps, and back.

@@ -72,7 +72,10 @@ typedef struct {
 	vl_n n, h, w, c, oh, ow, xp, yp;
 	vl_n kh, kw, sh, sw, pt, pl, pb, pr, dh, dw;
 	int max, include;
+	int x16, y16; // bf16 in memory; x and y may be their gradients
 } vl_pool_shape;
+
+enum { VL_POOL_TAPS = 256 }; // of a pooling that has a gradient here
 
 // One set of kernels per instruction set.
 typedef struct {
@@ -103,7 +106,9 @@ typedef struct {
 	void (*widen)(vl_n m, vl_n n, vl_n k, float alpha, const float *h, vl_n hr, vl_n hc, const float *b, vl_n bp, const float *bias, float *y, vl_n yp, int acc);
 	// y (r, n) = α·u (m, r)ᵀ·x (m, n), r small; y is written
 	void (*outer)(vl_n m, vl_n r, vl_n n, float alpha, const float *u, vl_n up, const float *x, vl_n xp, float *y, vl_n yp, int acc);
-	void (*pool)(const vl_pool_shape *s, const float *x, float *y, int64_t *index);
+	// index: the taps that were taken, NULL where nobody asks
+	void (*pool)(const vl_pool_shape *s, const void *x, void *y, uint8_t *index);
+	void (*pool_backward)(const vl_pool_shape *s, const void *dy, const uint8_t *index, void *dx, int acc);
 	void (*depthwise_weights)(const vl_pool_shape *s, const float *x, const float *dy, float *part, double *total, float *dw, int acc);
 	// The packing and the inner loop of own products, and the size of its tiles.
 	void (*pack)(vl_n k, vl_n cols, vl_n sk, vl_n sn, const float *w, float *out);

@@ -10,6 +10,7 @@ typedef uint16_t T(vh) __attribute__((vector_size(2 * LANES), aligned(2), may_al
 #include "math_impl.h"
 #include "narrow_impl.h"
 #include "elementwise_impl.h"
+#include "pool_impl.h"
 
 // Sums of 32 rows in float32, sums of those in float64.
 INLINE void T(column_sums)(int xh, int zh, vl_n rows, vl_n c, vl_mat x, vl_mat z, float *y, int acc, float scale, double *sum) {
@@ -217,7 +218,7 @@ static void T(softmax_backward)(vl_n rows, vl_n c, const float *y, vl_n yp, cons
 #define R(name) CAT(name, REST)
 
 static const vl_rows T(rows) = {ISA_NAME, T(map), T(map_backward), T(binary), T(affine), T(column_sum), T(row_sum), T(layer_norm), T(layer_norm_backward),
-	R(softmax), R(softmax_backward), R(attend), R(attend_backward), T(add_rows), T(narrow), T(widen_rows), R(dots), R(widen), R(outer), R(pool), R(depthwise_weights), R(pack), R(panel), MR, 2 * LANES};
+	R(softmax), R(softmax_backward), R(attend), R(attend_backward), T(add_rows), T(narrow), T(widen_rows), R(dots), R(widen), R(outer), T(pool), T(pool_backward), R(depthwise_weights), R(pack), R(panel), MR, 2 * LANES};
 
 #undef EACH_FUNCTION
 #undef EACH_HALF_FUNCTION

@@ -1,48 +1,5 @@
-// Loops over windows of channels-last maps, the channels innermost. Compiled
-// once per instruction set; see rows.c.
-
-static void T(pool)(const vl_pool_shape *s, const float *x, float *y, int64_t *index) {
-	vl_n c = s->c;
-	for (vl_n i = 0; i < s->n * s->oh * s->ow; i++, y += s->yp) {
-		vl_n h = i / s->ow % s->oh * s->sh - s->pt, w = i % s->ow * s->sw - s->pl;
-		const float *pic = x + i / (s->oh * s->ow) * s->h * s->w * s->xp;
-		vl_n inside = 0, ph = 0, pw = 0;
-		for (vl_n k = 0; k < s->kh; k++) ph += h + k * s->dh < s->h + s->pb;
-		for (vl_n k = 0; k < s->kw; k++) pw += w + k * s->dw < s->w + s->pr;
-		for (vl_n j = 0; j < c; j += LANES) {
-			vl_n n = c - j < LANES ? c - j : LANES;
-			vf best = T(set)(s->max ? -INFINITY : 0);
-			vi at = (vi)T(set)(0) - 1;
-			inside = 0;
-			for (vl_n kh = 0; kh < s->kh; kh++) {
-				vl_n r = h + kh * s->dh;
-				if (r < 0 || r >= s->h) continue;
-				for (vl_n kw = 0; kw < s->kw; kw++) {
-					vl_n q = w + kw * s->dw;
-					if (q < 0 || q >= s->w) continue;
-					inside++;
-					const float *p = pic + (r * s->w + q) * s->xp + j;
-					vf v = n == LANES ? T(load)(p) : T(load_n)(p, n);
-					if (s->max) {
-						vi take = (v > best) | (v != v) | (at < 0);
-						best = T(sel)(take, v, best);
-						at = (at & ~take) | (take & (int32_t)(r * s->w + q));
-					} else {
-						best += v;
-					}
-				}
-			}
-			if (!s->max) {
-				vl_n count = s->include ? ph * pw : inside;
-				best *= 1.0f / (count > 1 ? count : 1);
-			}
-			if (n == LANES) T(store)(y + j, best);
-			else T(store_n)(y + j, best, n);
-			if (index)
-				for (int k = 0; k < n; k++) index[i * c + j + k] = at[k];
-		}
-	}
-}
+// The gradient of depthwise kernels over channels-last maps, the channels innermost.
+// Compiled once per instruction set; see rows.c.
 
 // The gradient of a depthwise kernel: part holds kh·kw·c floats, the sums of one
 // row of outputs; total as many doubles.

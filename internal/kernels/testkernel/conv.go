@@ -2,6 +2,7 @@ package testkernel
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/vislora/vislora/internal/buffer"
@@ -189,6 +190,7 @@ func (u *suite) pool(t *testing.T) {
 		{6, 7, 3, 4, [2]int{3, 2}, [2]int{2, 2}, [2]int{1, 1}, [4]int{0, 0, 0, 0}}, // ceil mode: windows cut
 		{9, 9, 5, 7, [2]int{3, 2}, [2]int{1, 1}, [2]int{2, 3}, [4]int{0, 1, 0, 0}},
 		{5, 4, 1, 1, [2]int{5, 4}, [2]int{1, 1}, [2]int{1, 1}, [4]int{}},
+		{17, 16, 2, 1, [2]int{16, 16}, [2]int{1, 1}, [2]int{1, 1}, [4]int{}}, // more taps than a byte holds
 	} {
 		for opt := range 16 {
 			isMax, include, acc := opt&1 != 0, opt&2 != 0, opt&4 != 0
@@ -197,7 +199,7 @@ func (u *suite) pool(t *testing.T) {
 			p := kernels.Pool{Max: isMax, X: u.buf(extra, n, c.h, c.w, ch), Y: u.gaps(extra, n, c.oh, c.ow, ch), Kernel: c.kernel, Stride: c.stride,
 				Pads: c.pads, Dilation: c.dilation, CountIncludePad: include, Accumulate: acc}
 			if isMax {
-				p.Index = buffer.New(buffer.I64, n, c.oh, c.ow, ch)
+				p.Index = buffer.New(p.IndexStorage(), n, c.oh, c.ow, ch)
 				// Many ties: the first of the largest counts.
 				u.fill(p.X, func() float64 { return float64(u.rng.IntN(3) - 1) })
 			}
@@ -209,10 +211,9 @@ func (u *suite) pool(t *testing.T) {
 			u.exec(t, name, run, err)
 			u.compare(t, name, p.Y, y)
 			if isMax {
-				for j, at := range p.Index.I64() {
-					if at != index[j] {
-						t.Fatalf("%s: index %d is %d, want %d", name, j, at, index[j])
-					}
+				taken := taps(p.Index)
+				if !slices.Equal(taken, index) {
+					t.Fatalf("%s: took the taps %d, want %d", name, taken, index)
 				}
 			}
 			run, err = u.k.PoolBackward(p)
@@ -220,6 +221,17 @@ func (u *suite) pool(t *testing.T) {
 			u.compare(t, name+" backward", p.DX, want)
 		}
 	}
+}
+
+// taps is an index of max pooling.
+func taps(index *buffer.Buffer) (out []int64) {
+	if index.Storage == buffer.I64 {
+		return index.I64()
+	}
+	for _, t := range index.U8() {
+		out = append(out, int64(t))
+	}
+	return out
 }
 
 func naivePool(p kernels.Pool) (y, dx []float64, index []int64) {
@@ -230,7 +242,8 @@ func naivePool(p kernels.Pool) (y, dx []float64, index []int64) {
 		for oh := range o[1] {
 			for ow := range o[2] {
 				for c := range o[3] {
-					best, sum, inside, padded := int64(-1), 0.0, 0, 0
+					took, sum, inside, padded := -1, 0.0, 0, 0
+					tap := int64(p.Kernel[0] * p.Kernel[1])
 					g := dy[len(y)]
 					var reads []int
 					for kh := range p.Kernel[0] {
@@ -247,16 +260,15 @@ func naivePool(p kernels.Pool) (y, dx []float64, index []int64) {
 							i := ((n*x[1]+h)*x[2]+w)*x[3] + c
 							reads = append(reads, i)
 							sum += vx[i]
-							if best < 0 || vx[i] > vx[(n*x[1]*x[2]+int(best))*x[3]+c] {
-								best = int64(h*x[2] + w)
+							if took < 0 || vx[i] > vx[took] {
+								took, tap = i, int64(kh*p.Kernel[1]+kw)
 							}
 						}
 					}
-					index = append(index, best)
+					index = append(index, tap)
 					if p.Max {
-						i := (n*x[1]*x[2]+int(best))*x[3] + c
-						y = append(y, vx[i])
-						dx[i] += g
+						y = append(y, vx[took])
+						dx[took] += g
 						continue
 					}
 					if p.CountIncludePad {
