@@ -121,6 +121,42 @@ func testExact(t *testing.T, k *Kernels) {
 	}
 }
 
+// The gradient of an adapter's kernel: thin rows in float32 and a map in bf16.
+func TestBF16KernelGradient(t *testing.T) {
+	k := narrow(t)
+	r := rand.New(rand.NewPCG(7, 8))
+	for _, c := range []struct {
+		h, w, cin, cout, kh, kw, stride, dilation int
+		pads                                      [4]int
+	}{
+		{40, 41, 40, 8, 3, 3, 1, 1, [4]int{1, 1, 1, 1}}, // more than a block of rows
+		{7, 7, 64, 16, 3, 3, 1, 1, [4]int{1, 1, 1, 1}},
+		{9, 11, 33, 5, 3, 5, 1, 2, [4]int{2, 4, 2, 4}},
+		{12, 9, 32, 3, 4, 2, 1, 1, [4]int{}},
+		{12, 9, 32, 3, 4, 2, 1, 1, [4]int{3, 1, 0, 0}},
+		{6, 8, 32, 8, 3, 3, 1, 1, [4]int{0, 0, 2, 2}},
+		{3, 4, 32, 8, 2, 2, 1, 1, [4]int{4, 4, 1, 1}}, // windows in the border alone
+		{9, 9, 32, 8, 3, 3, 2, 1, [4]int{1, 1, 1, 1}},
+		{9, 9, 32, 24, 3, 3, 1, 1, [4]int{1, 1, 1, 1}},
+	} {
+		for opt := range 4 {
+			acc, extra := opt&1 != 0, 5*(opt>>1)
+			oh, ow := (c.h+c.pads[0]+c.pads[2]-c.dilation*(c.kh-1)-1)/c.stride+1, (c.w+c.pads[1]+c.pads[3]-c.dilation*(c.kw-1)-1)/c.stride+1
+			x, start := whole(r, extra, 2, c.h, c.w, c.cin), whole(r, 0, c.cout, c.cin, c.kh, c.kw)
+			p := kernels.Conv{X: x, Y: whole(r, extra, 2, oh, ow, c.cout), Stride: [2]int{c.stride, c.stride}, Pads: c.pads, Dilation: [2]int{c.dilation, c.dilation}, Groups: 1, Accumulate: acc}
+			p.W = clone(start)
+			f, err := kernels.Go{}.ConvBackwardWeights(p)
+			run(t, f, err)
+			want := p.W
+			half := halved(buffer.Of(clone(x).F32(), len(x.F32())))
+			p.X, p.W = buffer.At(half.Pointer(), buffer.BF16, x.Pitch, x.Shape...), clone(start)
+			f, err = k.ConvBackwardWeights(p)
+			run(t, f, err)
+			sameValues(t, fmt.Sprintf("%+v acc=%v extra=%d", c, acc, extra), p.W, want)
+		}
+	}
+}
+
 // few is a buffer of zeros with here and there a one, so that sums over it stay
 // small.
 func few(r *rand.Rand, shape ...int) *buffer.Buffer {

@@ -438,8 +438,10 @@ static void slide(void *arg, int part, int parts) {
 				vl_n f = k.blocks++;
 				k.rows[f] = rows - m < CELL ? rows - m : CELL;
 				k.map[0][f] = s[i].a + m * p->k, k.map[1][f] = s[i].h + m * b.wide;
-				for (vl_n q = 0; q < k.rows[f]; q++) {
-					vl_n y = (m + q) / b.line, x = (m + q) % b.line, to = ((s[i].picture * w->oh + s[i].y + y) * w->ow + x);
+				vl_n x = m % b.line, line = (s[i].picture * w->oh + s[i].y + m / b.line) * w->ow;
+				for (vl_n q = 0; q < k.rows[f]; q++, x++) {
+					if (x == b.line) x = 0, line += w->ow;
+					vl_n to = line + x;
 					int inside = x < w->ow;
 					k.to[f * CELL + q] = inside ? (char *)c->y + to * p->ldy * (p->y16 ? 2 : 4) : NULL;
 					k.h[f * CELL + q] = inside && thin ? c->h + to * p->ldh : NULL;
@@ -551,10 +553,81 @@ static void sum_rows(void *arg, int at, int parts) {
 	vl_cells_end();
 }
 
+// Without a stride every tap pairs a map with the same thin rows, moved: the map is
+// packed once, and the taps differ in where its partner's terms begin. These lie
+// turned, a row of terms for each column, once for every column of the window, where
+// the ends of lines differ; between two pictures are lines of zeros.
+static int moves(const vl_row_sum *p) {
+	const vl_window *w = &p->at;
+	return p->window && w->sh * w->sw == 1 && !p->a16 && p->m <= CELL / 2 && w->pt <= (w->kh - 1) * w->dh;
+}
+
+// A row of the map with its lines of zeros: pixel x of line y.
+typedef struct {
+	vl_n picture, y, x;
+} place;
+
+INLINE place place_of(const vl_window *w, vl_n lines, vl_n v) { return (place){v / w->w / lines, v / w->w % lines, v % w->w}; }
+
+INLINE void step(const vl_window *w, vl_n lines, place *p) {
+	if (++p->x == w->w) p->x = 0, p->y++;
+	if (p->y == lines) p->y = 0, p->picture++;
+}
+
+static void sum_moved(void *arg, int part, int parts) {
+	const sum_call *c = arg;
+	const vl_row_sum *p = c->p;
+	const vl_window *w = &p->at;
+	vl_n copies = down_parts(p->m), wide = copies * p->m, above = (w->kh - 1) * w->dh, lines = (w->h > w->oh ? w->h : w->oh) + above;
+	vl_n pictures = p->k / (w->oh * w->ow), all = pictures * lines * w->w, most = all < TERMS * CELL ? vl_cells(all) * CELL : TERMS * CELL;
+	// Terms before the block, and behind it: so far do taps move them. Rows of an odd
+	// number of lines of the cache do not share its sets.
+	vl_n before = (above - w->pt) * w->w, terms = (vl_cells(before + most + w->pt * w->w) | 1) * CELL, size = p->b16 ? 2 : 4;
+	uint16_t *panel = vl_room((most * CELL + (2 + w->kw) * terms * CELL) * 2), *split = panel + most * CELL, *turned = split + terms * CELL, *few = turned + terms * CELL;
+	float s[CELL * CELL] __attribute__((aligned(64)));
+	parts_order o = order(p->m, copies);
+	const void *row[TERMS * CELL];
+	vl_n steps[TERMS], panels = vl_cells(p->n);
+	for (vl_n i = 0; i < TERMS; i++) steps[i] = i * CELL;
+	vl_cells_begin();
+	for (vl_n v0 = 0; v0 < all; v0 += most) {
+		vl_n n = all - v0 < most ? all - v0 : most;
+		for (vl_n kx = 0; kx < w->kw; kx++) {
+			vl_n first = v0 - before, skip = first < 0 ? -first : 0, dx = w->pl - kx * w->dw;
+			memset(split, 0, skip * CELL * 2);
+			place at = place_of(w, lines, first + skip);
+			for (vl_n i = skip; i < terms; i++, step(w, lines, &at)) {
+				vl_n x = at.x + dx;
+				int there = at.picture < pictures && at.y < w->oh && x >= 0 && x < w->ow;
+				_mm512_storeu_si512(split + i * CELL, there ? parts_row(_mm512_maskz_loadu_ps(o.r, (const float *)c->a + ((at.picture * w->oh + at.y) * w->ow + x) * p->lda), o) : _mm512_setzero_si512());
+			}
+			vl_cells_a_turned(split, 1, CELL, wide, terms, turned);
+			for (vl_n q = 0; q < CELL; q++)
+				for (vl_n i = 0; i < terms; i += CELL) memcpy(few + (kx * CELL + q) * terms + i, turned + i * CELL + q * CELL, 2 * CELL);
+		}
+		place to = place_of(w, lines, v0);
+		for (vl_n i = 0; i < n; i++, step(w, lines, &to)) row[i] = to.y < w->h ? (const char *)c->b + ((to.picture * w->h + to.y) * w->w + to.x) * p->ldb * size : NULL;
+		for (vl_n j = vl_from(panels, 1, part, parts), end = vl_from(panels, 1, part + 1, parts); j < end; j++) {
+			vl_n cols = p->n - j * CELL < CELL ? p->n - j * CELL : CELL;
+			vl_cells_b_rows(row, p->b16, j * CELL, cols, n, panel);
+			for (vl_n t = 0; t < w->kh * w->kw; t++) {
+				vl_n ky = t / w->kw, kx = t % w->kw;
+				vl_cell_run run = {panel, vl_cells(n), 0, few + kx * CELL * terms + (above - ky * w->dh) * w->w, steps, terms};
+				vl_cells_multiply(halves(wide), halves(cols), NULL, &run, 1, 0, s, NULL);
+				for (vl_n q = 0; copies > 1 && q < p->m; q++)
+					for (vl_n e = 0; e < CELL; e++) s[q * CELL + e] += s[(p->m + q) * CELL + e];
+				give(c, s, p->m, 0, j * CELL, cols, t, 0, p->acc || v0);
+			}
+		}
+	}
+	vl_cells_end();
+}
+
 void vl_sum_rows(const vl_row_sum *p, const void *a, const void *b, float *y) {
 	sum_call c = {p, a, b, y};
-	if (p->m * p->n * p->k < 1000000) sum_rows(&c, 0, 1);
-	else vl_deal(sum_rows, &c);
+	vl_task task = moves(p) ? sum_moved : sum_rows;
+	if (p->m * p->n * p->k < 1000000) task(&c, 0, 1);
+	else vl_deal(task, &c);
 }
 #else
 int vl_slides(const vl_product *p) { return 0; }
