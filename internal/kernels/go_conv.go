@@ -279,7 +279,7 @@ func convBackwardWeights[T buffer.Float](p Conv) Run {
 	x.byColumn = true
 	y, w := buffer.Floats[T](p.Y), buffer.Floats[T](p.W)
 	dy := &strided[T]{is: 1, ks: s.yp}
-	g := &gemm[T]{m: s.og, n: s.kk * s.cg, k: s.n * s.oh * s.ow, a: dy.pack, b: x.pack, rs: s.cg * s.kk, alpha: 1, acc: p.Accumulate}
+	g := &gemm[T]{m: s.og, n: s.kk * s.cg, k: s.n * s.oh * s.ow, a: dy.pack, b: x.pack, am: dy, rs: s.cg * s.kk, alpha: 1, acc: p.Accumulate}
 	g.cols = make([]int, g.n)
 	for i := range g.cols {
 		g.cols[i] = i%s.cg*s.kk + x.taps[i/s.cg].index

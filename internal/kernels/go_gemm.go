@@ -10,10 +10,11 @@ import (
 // blocks of B and A are packed into panels that fit the caches, and a register
 // tile of mr×nr runs down the panels. What is multiplied is behind [packer], so
 // a convolution packs straight from the picture and no column matrix exists.
+// float32 has a wider tile where the processor has one: see go_gemm_wide.go.
 const (
 	mr = 4 // rows of a register tile
 	nr = 2 // columns; 8 sums, 4 + 2 operands fit the 15 scalar registers of amd64
-	mc = 64
+	mc = 96
 	kc = 256
 	nc = 512
 )
@@ -30,6 +31,9 @@ type strided[T buffer.Float] struct {
 }
 
 func (s *strided[T]) pack(dst []T, i0, n, k0, kn, w int) {
+	if kn == 0 {
+		return
+	}
 	for i := 0; i < n; i += w {
 		wide := min(w, n-i)
 		panel := dst[:kn*w]
@@ -44,7 +48,11 @@ func (s *strided[T]) pack(dst []T, i0, n, k0, kn, w int) {
 			}
 			continue
 		}
-		for r := range wide {
+		r := 0
+		if s.ks == 1 {
+			r = turn(panel, w, s.data[base:], s.is, wide, kn)
+		}
+		for ; r < wide; r++ {
 			at := base + r*s.is
 			if s.ks == 1 {
 				for k, v := range s.data[at : at+kn] {
@@ -59,7 +67,7 @@ func (s *strided[T]) pack(dst []T, i0, n, k0, kn, w int) {
 	}
 }
 
-// placer gives the offsets of output rows i0 … i0+len(dst)−1.
+// placer gives the offsets of output rows i0 … i0+len(dst)−1, which grow.
 type placer interface {
 	place(dst []int, i0 int)
 }
@@ -68,6 +76,7 @@ type placer interface {
 type gemm[T buffer.Float] struct {
 	m, n, k int
 	a, b    packer[T]
+	am, bm  *strided[T] // what a and b pack, where that is a matrix
 	c       []T
 	rs, cs  int    // element (i, j) of C at i·rs + j·cs, unless
 	rows    placer // … gives the rows' offsets
@@ -77,12 +86,16 @@ type gemm[T buffer.Float] struct {
 	acc     bool
 }
 
-// workspace holds the packed blocks of one product in flight.
+// workspace holds the packed blocks of one product in flight, and a panel of C
+// that lies elsewhere than in rows.
 type workspace[T buffer.Float] struct {
 	a    [mc * kc]T
 	b    [kc * nc]T
-	rows [mc]int
-	next *workspace[T]
+	c    [mc * widest]T
+	bias [widest]T
+	// offsets of rows in C, and in c
+	rows, lines [mc]int
+	next        *workspace[T]
 }
 
 // workspaces keeps as many workspaces as products ever ran at once; they are
@@ -130,6 +143,10 @@ func (g *gemm[T]) run(ws *workspace[T]) {
 	if g.m == 0 || g.n == 0 {
 		return
 	}
+	if w, ok := any(g).(*gemm[float32]); ok && simd != noSIMD {
+		runWide(w, any(ws).(*workspace[float32]))
+		return
+	}
 	for jc := 0; jc < g.n; jc += nc {
 		jn := min(nc, g.n-jc)
 		// An empty sum still writes the bias, so the loop runs at least once.
@@ -139,18 +156,23 @@ func (g *gemm[T]) run(ws *workspace[T]) {
 			for ic := 0; ic < g.m; ic += mc {
 				in := min(mc, g.m-ic)
 				g.a(ws.a[:], ic, in, pc, pn, mr)
-				rows := ws.rows[:in]
-				if g.rows != nil {
-					g.rows.place(rows, ic)
-				} else {
-					for i := range rows {
-						rows[i] = (ic + i) * g.rs
-					}
-				}
-				g.block(ws, rows, jc, jn, pn, pc == 0)
+				g.block(ws, g.place(ws, ic, in), jc, jn, pn, pc == 0)
 			}
 		}
 	}
+}
+
+// place gives the offsets in C of n rows from i0 on.
+func (g *gemm[T]) place(ws *workspace[T], i0, n int) []int {
+	rows := ws.rows[:n]
+	if g.rows != nil {
+		g.rows.place(rows, i0)
+		return rows
+	}
+	for i := range rows {
+		rows[i] = (i0 + i) * g.rs
+	}
+	return rows
 }
 
 // block multiplies the packed blocks and writes the tile of C.

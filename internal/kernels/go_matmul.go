@@ -26,7 +26,7 @@ func matMul[T buffer.Float](p MatMul) Run {
 	pa, pb := new(strided[T]), new(strided[T])
 	pa.is, pa.ks = strides(p.A, p.TransA)
 	pb.ks, pb.is = strides(p.B, p.TransB)
-	g := &gemm[T]{m: p.M, n: p.N, k: p.K, a: pa.pack, b: pb.pack, rs: p.Y.Pitch, cs: 1, alpha: scaled[T](p.Alpha), acc: p.Accumulate}
+	g := &gemm[T]{m: p.M, n: p.N, k: p.K, a: pa.pack, b: pb.pack, am: pa, bm: pb, rs: p.Y.Pitch, cs: 1, alpha: scaled[T](p.Alpha), acc: p.Accumulate}
 	if p.Bias != nil {
 		g.bias = buffer.Floats[T](p.Bias)
 	}
