@@ -28,3 +28,71 @@ func tile512(p *tileArgs)
 //
 //go:noescape
 func turn8(dst *float32, width int, src *float32, stride, n int)
+
+// expRow writes e^(src − sub)·scale and returns the sum of what it wrote. Here and
+// below n is a positive multiple of 8.
+//
+//go:noescape
+func expRow(dst, src *float32, n int, sub, scale float32) (sum float64)
+
+// exp8 and the next ones write a function of x and, unless d is nil, its
+// derivative.
+//
+//go:noescape
+func exp8(y, d, x *float32, n int)
+
+//go:noescape
+func sigmoid8(y, d, x *float32, n int)
+
+//go:noescape
+func silu8(y, d, x *float32, n int)
+
+//go:noescape
+func geluTanh8(y, d, x *float32, n int)
+
+//go:noescape
+func gelu8(y, d, x *float32, n int)
+
+// add8, sub8 and mul8 are y = x∘z, mulAdd8 is y += x·z.
+//
+//go:noescape
+func add8(y, x, z *float32, n int)
+
+//go:noescape
+func sub8(y, x, z *float32, n int)
+
+//go:noescape
+func mul8(y, x, z *float32, n int)
+
+//go:noescape
+func mulAdd8(y, x, z *float32, n int)
+
+// scale8 is y = by·x.
+//
+//go:noescape
+func scale8(y, x *float32, n int, by float32)
+
+// clip8 is y = min(max(x, lo), hi).
+//
+//go:noescape
+func clip8(y, x *float32, n int, lo, hi float32)
+
+// between8 is 1 where x > lo and not x ≥ hi, 0 elsewhere.
+//
+//go:noescape
+func between8(y, x *float32, n int, lo, hi float32)
+
+// dot8 is Σ x·z in float64.
+//
+//go:noescape
+func dot8(x, z *float32, n int) (sum float64)
+
+// centre8 is y = p·(z − mean).
+//
+//go:noescape
+func centre8(y, p, z *float32, n int, mean float32)
+
+// max8 is the largest x; what it is beside NaN is open.
+//
+//go:noescape
+func max8(x *float32, n int) (top float32)

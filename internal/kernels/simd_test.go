@@ -118,3 +118,52 @@ func TestSIMDMatMul(t *testing.T) {
 		}
 	}
 }
+
+// TestSIMDRows: lengths with every remainder, with NaN and ∞ among the numbers.
+func TestSIMDRows(t *testing.T) {
+	k := kernels.Go{}
+	for c := 1; c < 44; c++ {
+		f := fence{t, c%2 == 0}
+		x, z, y, d, finite := f.buf(3, c), f.buf(3, c), f.buf(3, c), f.buf(3, c), f.buf(3, c)
+		for i := range x.F32() {
+			x.F32()[i] *= 6
+		}
+		x.F32()[c-1], z.F32()[0] = float32(math.NaN()), float32(math.Inf(1))
+		x.F32()[2*c] = float32(math.Inf(1))
+		for i, v := range x.F32() {
+			if !math.IsInf(float64(v), 0) {
+				finite.F32()[i] = v
+			}
+		}
+		for fn := kernels.Relu; fn <= kernels.ThresholdedRelu; fn++ {
+			x := x
+			if fn >= kernels.Gelu && fn <= kernels.Silu {
+				x = finite // pure Go has NaN for the derivative at ∞, which is 1
+			}
+			u := kernels.Unary{Func: fn, A: -1, B: 2, X: x, Y: y, Deriv: d}
+			name := fmt.Sprintf("function %d of %d", fn, c)
+			against(t, name, 1e-6, func() (kernels.Run, error) { return k.Unary(u) }, y, d)
+			for opt := range 4 {
+				v := kernels.Unary{Func: fn, A: -1, B: 2, X: x, DY: z, DX: y, Accumulate: opt&1 != 0}
+				if opt&2 != 0 {
+					v.X, v.Deriv = nil, x
+				}
+				against(t, name+" backward", 1e-6, func() (kernels.Run, error) { return k.UnaryBackward(v) }, y)
+			}
+		}
+		for fn := kernels.Add; fn <= kernels.Min; fn++ {
+			for _, acc := range []bool{false, true} {
+				against(t, fmt.Sprintf("binary %d of %d", fn, c), 1e-6, func() (kernels.Run, error) {
+					return k.Binary(kernels.Binary{Func: fn, X: x, Z: z, Y: y, Accumulate: acc})
+				}, y)
+			}
+		}
+		against(t, "sum of copies", 1e-6, func() (kernels.Run, error) {
+			return k.Copy(kernels.Copy{Src: x, Dst: y, Dims: []int{3 * c}, SrcStrides: []int{1}, DstStrides: []int{1}, Accumulate: true})
+		}, y)
+		against(t, "softmax", 1e-6, func() (kernels.Run, error) { return k.Softmax(kernels.Softmax{X: x, Y: y}) }, y)
+		against(t, "softmax backward", 1e-6, func() (kernels.Run, error) { return k.SoftmaxBackward(kernels.Softmax{Y: z, DY: x, DX: y}) }, y)
+		x.F32()[c-1], x.F32()[2*c] = float32(math.Inf(-1)), 3
+		against(t, "softmax beside −∞", 1e-6, func() (kernels.Run, error) { return k.Softmax(kernels.Softmax{X: x, Y: y}) }, y)
+	}
+}
