@@ -31,7 +31,7 @@ func typed[P any](p P, s buffer.Storage, err error, f32, f64 func(P) Run) (Run, 
 // MatMul implements [Kernels] by a packed, register-tiled product.
 func (g Go) MatMul(p MatMul) (Run, error) {
 	s, err := p.Check()
-	if err == nil && p.Thin != nil {
+	if err == nil && p.Thin.Makes() {
 		return SplitMatMul(g, p)
 	}
 	return typed(p, s, err, matMul[float32], matMul[float64])
@@ -41,7 +41,7 @@ func (g Go) MatMul(p MatMul) (Run, error) {
 // directly when the convolution is depthwise.
 func (g Go) Conv(p Conv) (Run, error) {
 	s, err := p.Check()
-	if err == nil && p.Thin != nil {
+	if err == nil && p.Thin.Makes() {
 		return SplitConv(g, p)
 	}
 	return typed(p, s, err, convForward[float32], convForward[float64])
@@ -50,7 +50,7 @@ func (g Go) Conv(p Conv) (Run, error) {
 // ConvBackwardData implements [Kernels].
 func (g Go) ConvBackwardData(p Conv) (Run, error) {
 	s, err := p.Check()
-	if err == nil && p.Thin != nil {
+	if err == nil && p.Thin.Makes() {
 		return SplitConvBackwardData(g, p)
 	}
 	return typed(p, s, err, convBackwardData[float32], convBackwardData[float64])

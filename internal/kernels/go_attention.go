@@ -27,7 +27,7 @@ func headView[T buffer.Float](v View, data []T, n, h int) []T {
 // attentionGemm prepares a product of M×K by K×N whose operands are set per head.
 func attentionGemm[T buffer.Float](m, n, k int, ais, aks, bis, bks, rs int, alpha float64) (*gemm[T], *strided[T], *strided[T]) {
 	a, b := &strided[T]{is: ais, ks: aks}, &strided[T]{is: bis, ks: bks}
-	return &gemm[T]{m: m, n: n, k: k, a: a.pack, b: b.pack, am: a, bm: b, rs: rs, cs: 1, alpha: T(alpha)}, a, b
+	return &gemm[T]{m: m, n: n, factors: matrices(k, a, b), rs: rs, cs: 1, alpha: T(alpha)}, a, b
 }
 
 // maskOf is the mask as numbers, nil where there is none, and where the row of a

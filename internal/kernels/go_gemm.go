@@ -17,6 +17,8 @@ const (
 	mc = 96
 	kc = 256
 	nc = 512
+
+	thinTerms = 128 // of a thin pair at most, to be summed with the product
 )
 
 // packer writes vectors i0 … i0+n−1, elements k0 … k0+kn−1, as panels of w
@@ -41,28 +43,33 @@ func (s *strided[T]) pack(dst []T, i0, n, k0, kn, w int) {
 		if wide < w {
 			clear(panel)
 		}
-		base := (i0+i)*s.is + k0*s.ks
-		if s.is == 1 {
-			for k := range kn {
-				copy(panel[k*w:k*w+wide], s.data[base+k*s.ks:])
+		packPanel(panel, s.data[(i0+i)*s.is+k0*s.ks:], s.is, s.ks, wide, kn, w)
+	}
+}
+
+// packPanel writes the first wide vectors of a panel: element k of vector r is
+// src[r·is + k·ks].
+func packPanel[T buffer.Float](panel, src []T, is, ks, wide, kn, w int) {
+	if is == 1 {
+		for k := range kn {
+			copy(panel[k*w:k*w+wide], src[k*ks:])
+		}
+		return
+	}
+	r := 0
+	if ks == 1 {
+		r = turn(panel, w, src, is, wide, kn)
+	}
+	for ; r < wide; r++ {
+		at := r * is
+		if ks == 1 {
+			for k, v := range src[at : at+kn] {
+				panel[k*w+r] = v
 			}
 			continue
 		}
-		r := 0
-		if s.ks == 1 {
-			r = turn(panel, w, s.data[base:], s.is, wide, kn)
-		}
-		for ; r < wide; r++ {
-			at := base + r*s.is
-			if s.ks == 1 {
-				for k, v := range s.data[at : at+kn] {
-					panel[k*w+r] = v
-				}
-				continue
-			}
-			for k := range kn {
-				panel[k*w+r] = s.data[at+k*s.ks]
-			}
+		for k := range kn {
+			panel[k*w+r] = src[at+k*ks]
 		}
 	}
 }
@@ -72,29 +79,45 @@ type placer interface {
 	place(dst []int, i0 int)
 }
 
-// gemm is C = α·A·B + bias, or C += …, over packed operands.
+// factors are the two of a product with k terms.
+type factors[T buffer.Float] struct {
+	k      int
+	a, b   packer[T]
+	am, bm *strided[T] // what a and b pack, where that is a matrix
+}
+
+// matrices is a product of two matrices.
+func matrices[T buffer.Float](k int, a, b *strided[T]) factors[T] {
+	return factors[T]{k: k, a: a.pack, b: b.pack, am: a, bm: b}
+}
+
+// gemm is C = α·(A·B + thin) + bias, or C += …, over packed operands.
 type gemm[T buffer.Float] struct {
-	m, n, k int
-	a, b    packer[T]
-	am, bm  *strided[T] // what a and b pack, where that is a matrix
-	c       []T
-	rs, cs  int    // element (i, j) of C at i·rs + j·cs, unless
-	rows    placer // … gives the rows' offsets
-	cols    []int  // … gives the columns' offsets
-	bias    []T
-	alpha   T
-	acc     bool
+	m, n int
+	factors[T]
+	thin   factors[T] // with no terms: none
+	c      []T
+	rs, cs int    // element (i, j) of C at i·rs + j·cs, unless
+	rows   placer // … gives the rows' offsets
+	cols   []int  // … gives the columns' offsets
+	bias   []T
+	alpha  T
+	acc    bool
 }
 
 // workspace holds the packed blocks of one product in flight, and a panel of C
 // that lies elsewhere than in rows.
 type workspace[T buffer.Float] struct {
-	a    [mc * kc]T
-	b    [kc * nc]T
-	c    [mc * widest]T
-	bias [widest]T
+	a [mc * kc]T
+	b [kc * nc]T
+	// those of the thin factors
+	thinA [mc * thinTerms]T
+	thinB [thinTerms * nc]T
+	c     [mc * widest]T
+	bias  [widest]T
 	// offsets of rows in C, and in c
 	rows, lines [mc]int
+	weights     []T // of a convolution, taps outermost
 	next        *workspace[T]
 }
 
@@ -143,7 +166,17 @@ func (g *gemm[T]) run(ws *workspace[T]) {
 	if g.m == 0 || g.n == 0 {
 		return
 	}
-	if w, ok := any(g).(*gemm[float32]); ok && simd != noSIMD {
+	w, ok := any(g).(*gemm[float32])
+	wide := ok && simd != noSIMD
+	if g.thin.k > 0 && (!wide || g.thin.k > thinTerms) {
+		base, thin := *g, *g
+		base.thin, thin.thin = factors[T]{}, factors[T]{}
+		thin.factors, thin.bias, thin.acc = g.thin, nil, true
+		base.run(ws)
+		thin.run(ws)
+		return
+	}
+	if wide {
 		runWide(w, any(ws).(*workspace[float32]))
 		return
 	}

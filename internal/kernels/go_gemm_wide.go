@@ -38,18 +38,18 @@ func (p *tileArgs) run() {
 }
 
 // rows takes rows ic … of A, terms pc …: where they lie, or packed row by row.
-func (p *pair) rows(a packer[float32], s *strided[float32], dst []float32, ic, in, pc, pn int) {
+func (p *pair) rows(f *factors[float32], dst []float32, ic, in, pc, pn int) {
 	p.k = pn
 	if pn == 0 {
 		return
 	}
-	if s != nil {
+	if s := f.am; s != nil {
 		at := ic*s.is + pc*s.ks
 		_ = s.data[at+(in-1)*s.is+(pn-1)*s.ks]
 		p.a, p.is, p.ks = &s.data[at], 4*s.is, 4*s.ks
 		return
 	}
-	a(dst, ic, in, pc, pn, 1)
+	f.a(dst, ic, in, pc, pn, 1)
 	p.a, p.is, p.ks = &dst[0], 4*pn, 4
 }
 
@@ -72,12 +72,19 @@ func runWide(g *gemm[float32], ws *workspace[float32]) {
 		for pc := 0; pc == 0 || pc < g.k; pc += kc {
 			pn := min(kc, g.k-pc)
 			g.b(ws.b[:], jc, jn, pc, pn, w)
+			thin := 0
+			if pc+pn == g.k && g.thin.k > 0 {
+				thin = g.thin.k
+				g.thin.b(ws.thinB[:], jc, jn, 0, thin, w)
+			}
 			for ic := 0; ic < g.m; ic += mc {
 				in := min(mc, g.m-ic)
-				p.pairs[0].rows(g.a, g.am, ws.a[:], ic, in, pc, pn)
+				p.pairs[0].rows(&g.factors, ws.a[:], ic, in, pc, pn)
+				p.pairs[1].rows(&g.thin, ws.thinA[:], ic, in, 0, thin)
 				rows := g.place(ws, ic, in)
 				for j := 0; j < jn; j += w {
 					p.pairs[0].b, p.pairs[0].bs = &ws.b[j*pn], 4*w
+					p.pairs[1].b, p.pairs[1].bs = &ws.thinB[j*thin], 4*w
 					panel(g, ws, &p, rows, jc+j, min(w, jn-j), w, pc == 0)
 				}
 			}
@@ -87,7 +94,7 @@ func runWide(g *gemm[float32], ws *workspace[float32]) {
 
 // transposable reports whether Cᵀ = Bᵀ·Aᵀ is better: A lies transposed.
 func transposable(g *gemm[float32]) bool {
-	return g.am != nil && g.bm != nil && g.am.is == 1 && g.am.ks != 1 && g.bias == nil && g.rows == nil && g.cols == nil
+	return g.am != nil && g.bm != nil && g.am.is == 1 && g.am.ks != 1 && g.thin.k == 0 && g.bias == nil && g.rows == nil && g.cols == nil
 }
 
 // panel writes columns j … j+wide−1 of the given rows; w is a panel's width.
