@@ -165,10 +165,12 @@ func (ws *workspace[T]) byTap(w []T, taps int) []T {
 		ws.weights = make([]T, len(w))
 	}
 	n := len(w) / taps
-	for t := range taps {
-		to := ws.weights[t*n : (t+1)*n]
-		for i := range to {
-			to[i] = w[i*taps+t]
+	for at := 0; at < n; at += 256 { // a piece that stays in the first cache
+		for t := range taps {
+			to := ws.weights[t*n+at : t*n+min(at+256, n)]
+			for i := range to {
+				to[i] = w[(at+i)*taps+t]
+			}
 		}
 	}
 	return ws.weights[:len(w)]
@@ -337,6 +339,9 @@ func convBackwardWeights[T buffer.Float](p Conv) Run {
 	x := columns[T](p, s)
 	x.byColumn = true
 	y, w := buffer.Floats[T](p.Y), buffer.Floats[T](p.W)
+	if run := convWeightsInPlace(p, s); run != nil {
+		return func() { run(); bias() }
+	}
 	dy := &strided[T]{is: 1, ks: s.yp}
 	g := &gemm[T]{m: s.og, n: s.kk * s.cg, factors: factors[T]{k: s.n * s.oh * s.ow, a: dy.pack, b: x.pack, am: dy}, rs: s.cg * s.kk, alpha: 1, acc: p.Accumulate}
 	g.cols = make([]int, g.n)

@@ -8,6 +8,9 @@ package kernels
 // widest is the most columns that a tile has.
 const widest = 32
 
+// fewRows is up to how many rows of A packing B costs more than it saves.
+const fewRows = 24
+
 // tileArgs is a panel of C, m rows by one or two vectors of columns:
 //
 //	C[rows[i] + j] = α·Σ_pairs Σ_k a[i·is + k·ks]·b[k·bs + j] + bias[j]    (+ C if acc)
@@ -27,6 +30,14 @@ type tileArgs struct {
 type pair struct {
 	a, b          *float32
 	k, is, ks, bs int
+}
+
+// columns is the width of a tile.
+func (s isa) columns() int {
+	if s == avx512 {
+		return 32
+	}
+	return 16
 }
 
 func (p *tileArgs) run() {
@@ -54,10 +65,7 @@ func (p *pair) rows(f *factors[float32], dst []float32, ic, in, pc, pn int) {
 }
 
 func runWide(g *gemm[float32], ws *workspace[float32]) {
-	w := 16
-	if simd == avx512 {
-		w = 32
-	}
+	w := simd.columns()
 	if g.n <= w/2 && g.n < g.m && transposable(g) {
 		// A few columns, as the gradient of an adapter's second factor has: those of
 		// Cᵀ are many, and A is read along its rows.
@@ -71,7 +79,11 @@ func runWide(g *gemm[float32], ws *workspace[float32]) {
 		jn := min(nc, g.n-jc)
 		for pc := 0; pc == 0 || pc < g.k; pc += kc {
 			pn := min(kc, g.k-pc)
-			g.b(ws.b[:], jc, jn, pc, pn, w)
+			direct := 0 // panels of B that are read where they lie
+			if g.m <= fewRows && g.bm != nil && g.bm.is == 1 && pn > 0 {
+				direct = jn / w * w
+			}
+			g.b(ws.b[:], jc+direct, jn-direct, pc, pn, w)
 			thin := 0
 			if pc+pn == g.k && g.thin.k > 0 {
 				thin = g.thin.k
@@ -83,7 +95,13 @@ func runWide(g *gemm[float32], ws *workspace[float32]) {
 				p.pairs[1].rows(&g.thin, ws.thinA[:], ic, in, 0, thin)
 				rows := g.place(ws, ic, in)
 				for j := 0; j < jn; j += w {
-					p.pairs[0].b, p.pairs[0].bs = &ws.b[j*pn], 4*w
+					if j < direct {
+						at := jc + j + pc*g.bm.ks
+						_ = g.bm.data[at+(pn-1)*g.bm.ks+w-1]
+						p.pairs[0].b, p.pairs[0].bs = &g.bm.data[at], 4*g.bm.ks
+					} else {
+						p.pairs[0].b, p.pairs[0].bs = &ws.b[(j-direct)*pn], 4*w
+					}
 					p.pairs[1].b, p.pairs[1].bs = &ws.thinB[j*thin], 4*w
 					panel(g, ws, &p, rows, jc+j, min(w, jn-j), w, pc == 0)
 				}
