@@ -96,3 +96,29 @@ func centre8(y, p, z *float32, n int, mean float32)
 //
 //go:noescape
 func max8(x *float32, n int) (top float32)
+
+// taps8 is y += Σ x[at[t][0]:]·w[at[t][1]:] over at least one tap;
+// it does n &^ 7 channels.
+//
+//go:noescape
+func taps8(y, x, w *float32, at *[2]int, taps, n int)
+
+// moments8 sums x − μ and its squares.
+//
+//go:noescape
+func moments8(x *float32, n int, mu float64) (sum, squares float64)
+
+// normal8 is y = x̂∘γ + β with x̂ = (x − μ)·r.
+//
+//go:noescape
+func normal8(y, x, gamma, beta *float32, n int, mu, r float64)
+
+// normalSums8 sums d = dy∘γ and d∘x̂.
+//
+//go:noescape
+func normalSums8(dy, x, gamma *float32, n int, mu, r float64) (sum, dot float64)
+
+// normalBack8 is dx = r·(d − mean − x̂·dot), or dx += ….
+//
+//go:noescape
+func normalBack8(dx, dy, x, gamma *float32, n int, mu, r, mean, dot float64, acc bool)

@@ -32,3 +32,10 @@ func between8(_, _ *float32, _ int, _, _ float32) { panic(missing) }
 func dot8(_, _ *float32, _ int) float64          { panic(missing) }
 func centre8(_, _, _ *float32, _ int, _ float32) { panic(missing) }
 func max8(*float32, int) float32                 { panic(missing) }
+
+func taps8(_, _, _ *float32, _ *[2]int, _, _ int) { panic(missing) }
+
+func moments8(*float32, int, float64) (_, _ float64)                     { panic(missing) }
+func normal8(_, _, _, _ *float32, _ int, _, _ float64)                   { panic(missing) }
+func normalSums8(_, _, _ *float32, _ int, _, _ float64) (_, _ float64)   { panic(missing) }
+func normalBack8(_, _, _, _ *float32, _ int, _, _, _, _ float64, _ bool) { panic(missing) }

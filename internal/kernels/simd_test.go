@@ -167,3 +167,60 @@ func TestSIMDRows(t *testing.T) {
 		against(t, "softmax beside −∞", 1e-6, func() (kernels.Run, error) { return k.Softmax(kernels.Softmax{X: x, Y: y}) }, y)
 	}
 }
+
+// TestSIMDNorm: all of LayerNorm, on the edge.
+func TestSIMDNorm(t *testing.T) {
+	k := kernels.Go{}
+	for c := 1; c < 44; c++ {
+		f := fence{t, c%2 == 0}
+		p := kernels.LayerNorm{X: f.buf(3, c), Gamma: f.buf(c), Beta: f.buf(c), Y: f.buf(3, c), Mean: f.buf(3), RStd: f.buf(3), Epsilon: 1e-3, DY: f.buf(3, c), DX: f.buf(3, c), AccumulateDX: c%3 == 0}
+		p.X.F32()[0] = float32(math.NaN())
+		against(t, fmt.Sprint("LayerNorm of ", c), 1e-5, func() (kernels.Run, error) { return k.LayerNorm(p) }, p.Y, p.Mean, p.RStd)
+		against(t, fmt.Sprint("LayerNorm backward of ", c), 1e-5, func() (kernels.Run, error) { return k.LayerNormBackward(p) }, p.DX)
+	}
+}
+
+// TestSIMDConv: lines, borders, strides and groups, on the edge.
+func TestSIMDConv(t *testing.T) {
+	k := kernels.Go{}
+	for i, c := range []struct{ cin, cout, kernel, stride, dilation, groups int }{
+		{3, 20, 7, 2, 1, 1}, {32, 8, 3, 1, 1, 1}, {64, 24, 3, 2, 1, 1}, {40, 33, 3, 1, 2, 1}, {32, 16, 1, 2, 1, 1}, {64, 64, 3, 1, 1, 2}, {32, 32, 3, 1, 1, 8},
+		{8, 8, 3, 1, 1, 8}, {43, 43, 3, 2, 1, 43}, {5, 5, 5, 1, 1, 5}, {72, 72, 3, 2, 2, 72},
+	} {
+		for _, end := range []bool{false, true} {
+			const n, h, w = 2, 11, 9
+			pad := c.dilation * (c.kernel - 1) / 2
+			out := func(size int) int { return (size+2*pad-c.dilation*(c.kernel-1)-1)/c.stride + 1 }
+			f := fence{t, end}
+			p := kernels.Conv{X: f.buf(n, h, w, c.cin), W: f.buf(c.cout, c.cin/c.groups, c.kernel, c.kernel), Bias: f.buf(c.cout), Y: f.buf(n, out(h), out(w), c.cout),
+				Stride: [2]int{c.stride, c.stride}, Pads: [4]int{pad, pad, pad, pad}, Dilation: [2]int{c.dilation, c.dilation}, Groups: c.groups, Accumulate: i%2 == 0}
+			name := fmt.Sprintf("%+v", c)
+			against(t, name, 2e-6, func() (kernels.Run, error) { return k.Conv(p) }, p.Y)
+			against(t, name+" weights", 4e-6, func() (kernels.Run, error) { return k.ConvBackwardWeights(p) }, p.W, p.Bias)
+			p.Bias = nil
+			against(t, name+" data", 2e-6, func() (kernels.Run, error) { return k.ConvBackwardData(p) }, p.X)
+		}
+	}
+}
+
+// TestSIMDAttention: blocks of queries and their remainders, on the edge.
+func TestSIMDAttention(t *testing.T) {
+	k := kernels.Go{}
+	for _, c := range [][3]int{{1, 1, 8}, {5, 7, 16}, {33, 50, 24}, {129, 131, 64}} {
+		f := fence{t, c[0]%2 == 0}
+		tq, tk, d := c[0], c[1], c[2]
+		const heads = 2
+		view := func(tokens int) kernels.View {
+			return kernels.View{Buf: f.buf(1, tokens, heads*d), Batch: tokens * heads * d, Token: heads * d, Head: d}
+		}
+		p := kernels.Attention{N: 1, Heads: heads, Tq: tq, Tk: tk, D: d, Dv: d, Scale: 0.5, Q: view(tq), K: view(tk), V: view(tk), O: view(tq), Stats: f.buf(1, heads, tq, 2),
+			DO: view(tq), DQ: view(tq), DK: view(tk), DV: view(tk), Scratch: f.buf(kernels.AttentionScratch(tq, tk, true))}
+		against(t, fmt.Sprint("attention ", c), 2e-6, func() (kernels.Run, error) { return k.Attention(p) }, p.O.Buf, p.Stats)
+		run, err := k.Attention(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run()
+		against(t, fmt.Sprint("attention backward ", c), 4e-6, func() (kernels.Run, error) { return k.AttentionBackward(p) }, p.DQ.Buf, p.DK.Buf, p.DV.Buf)
+	}
+}
