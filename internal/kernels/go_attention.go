@@ -7,7 +7,7 @@ import (
 )
 
 // attentionRows is how many rows of scores are in flight.
-const attentionRows = 32
+const attentionRows = 128
 
 // AttentionScratch is how many elements of scratch an [Attention] takes: a block
 // of scores, and one of their gradients.

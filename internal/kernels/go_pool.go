@@ -75,8 +75,15 @@ func pool[T buffer.Float](p Pool) Run {
 							out[j] = max(out[j], v)
 						}
 					default:
-						for j, v := range in {
-							if v > out[j] || v != v || best[j] < 0 {
+						if kh == h0 && kw == w0 {
+							copy(out, in)
+							for j := range best {
+								best[j] = int64(at)
+							}
+							continue
+						}
+						for j := larger(out, best, in, at); j < c; j++ {
+							if v := in[j]; v > out[j] || v != v {
 								out[j], best[j] = v, int64(at)
 							}
 						}

@@ -121,6 +121,18 @@ func highest[T buffer.Float](row []T) T {
 	return top
 }
 
+// larger takes what is larger in x, or NaN, into top, and its place into best.
+func larger[T buffer.Float](top []T, best []int64, x []T, place int) int {
+	a, ok := floats32(x)
+	n := len(x) &^ 7
+	if !ok || n == 0 {
+		return 0
+	}
+	t, _ := floats32(top)
+	larger8(&t[:n][0], &best[:n][0], &a[0], n, place)
+	return n
+}
+
 // multiply is row *= by.
 func multiply[T buffer.Float](row []T, by T) {
 	i := 0

@@ -145,6 +145,33 @@ loop:
 	VZEROUPPER
 	RET
 
+// func larger8(top *float32, best *int64, x *float32, n, place int)
+TEXT ·larger8(SB), NOSPLIT, $0-40
+	MOVQ top+0(FP), DI
+	MOVQ best+8(FP), DX
+	MOVQ x+16(FP), SI
+	MOVQ n+24(FP), CX
+	VPBROADCASTQ place+32(FP), Y15
+	XORQ AX, AX
+loop:
+	VMOVUPS (SI)(AX*4), Y0
+	VMOVUPS (DI)(AX*4), Y1
+	VCMPPS $30, Y1, Y0, Y2
+	VCMPPS $3, Y0, Y0, Y3
+	VORPS Y3, Y2, Y2
+	VBLENDVPS Y2, Y0, Y1, Y1
+	VMOVUPS Y1, (DI)(AX*4)
+	VPMOVSXDQ X2, Y4
+	VEXTRACTF128 $1, Y2, X2
+	VPMOVSXDQ X2, Y5
+	VPMASKMOVQ Y15, Y4, (DX)(AX*8)
+	VPMASKMOVQ Y15, Y5, 32(DX)(AX*8)
+	ADDQ $8, AX
+	CMPQ AX, CX
+	JLT loop
+	VZEROUPPER
+	RET
+
 // func max8(x *float32, n int) (top float32)
 TEXT ·max8(SB), NOSPLIT, $0-20
 	MOVQ x+0(FP), SI

@@ -92,6 +92,11 @@ func dot8(x, z *float32, n int) (sum float64)
 //go:noescape
 func centre8(y, p, z *float32, n int, mean float32)
 
+// larger8 takes what is larger in x, or NaN, into top, and place into best there.
+//
+//go:noescape
+func larger8(top *float32, best *int64, x *float32, n, place int)
+
 // max8 is the largest x; what it is beside NaN is open.
 //
 //go:noescape

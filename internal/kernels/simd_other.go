@@ -33,6 +33,8 @@ func dot8(_, _ *float32, _ int) float64          { panic(missing) }
 func centre8(_, _, _ *float32, _ int, _ float32) { panic(missing) }
 func max8(*float32, int) float32                 { panic(missing) }
 
+func larger8(*float32, *int64, *float32, int, int) { panic(missing) }
+
 func taps8(_, _, _ *float32, _ *[2]int, _, _ int) { panic(missing) }
 
 func moments8(*float32, int, float64) (_, _ float64)                     { panic(missing) }

@@ -224,3 +224,26 @@ func TestSIMDAttention(t *testing.T) {
 		against(t, fmt.Sprint("attention backward ", c), 4e-6, func() (kernels.Run, error) { return k.AttentionBackward(p) }, p.DQ.Buf, p.DK.Buf, p.DV.Buf)
 	}
 }
+
+// TestSIMDPool: the largest of a window and its place, NaN included.
+func TestSIMDPool(t *testing.T) {
+	k := kernels.Go{}
+	for c := 1; c < 44; c++ {
+		f := fence{t, c%2 == 0}
+		p := kernels.Pool{Max: true, X: f.buf(2, 7, 6, c), Y: f.buf(2, 4, 3, c), Index: buffer.New(buffer.I64, 2, 4, 3, c), Kernel: [2]int{3, 3}, Stride: [2]int{2, 2}, Pads: [4]int{1, 1, 1, 1}, Dilation: [2]int{1, 1},
+			DY: f.buf(2, 4, 3, c), DX: f.buf(2, 7, 6, c)}
+		for i := range p.X.F32() { // many that are equal: the first is taken
+			p.X.F32()[i] = float32(math.Round(3 * float64(p.X.F32()[i])))
+		}
+		p.X.F32()[3*c] = float32(math.NaN())
+		against(t, fmt.Sprint("pool of ", c), 0, func() (kernels.Run, error) { return k.Pool(p) }, p.Y)
+		against(t, fmt.Sprint("pool of ", c, ", backward"), 0, func() (kernels.Run, error) {
+			forward, err := k.Pool(p)
+			if err != nil {
+				return nil, err
+			}
+			forward()
+			return k.PoolBackward(p)
+		}, p.DX)
+	}
+}
