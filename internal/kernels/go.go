@@ -4,8 +4,10 @@ import (
 	"github.com/vislora/vislora/internal/buffer"
 )
 
-// Go is the portable implementation: no assembly, no cgo, float32 or float64.
-// Sums that decide accuracy (statistics, column sums, reductions) run in
+// Go is the portable implementation: no cgo, float32 or float64. Where the
+// processor is an amd64 with AVX2 or AVX-512, loops over float32 that bound a step
+// are in assembly (files simd*, tile*), found out when the program starts; pure Go
+// does the same everywhere else, in float64, and with the tag purego. Sums that decide accuracy (statistics, column sums, reductions) run in
 // float64, and every order of summation is fixed, so the same input gives the
 // same bytes. It holds no state; values may be shared and copied freely.
 type Go struct{}
@@ -29,7 +31,7 @@ func typed[P any](p P, s buffer.Storage, err error, f32, f64 func(P) Run) (Run, 
 // MatMul implements [Kernels] by a packed, register-tiled product.
 func (g Go) MatMul(p MatMul) (Run, error) {
 	s, err := p.Check()
-	if err == nil && p.Thin != nil {
+	if err == nil && p.Thin.Makes() {
 		return SplitMatMul(g, p)
 	}
 	return typed(p, s, err, matMul[float32], matMul[float64])
@@ -39,7 +41,7 @@ func (g Go) MatMul(p MatMul) (Run, error) {
 // directly when the convolution is depthwise.
 func (g Go) Conv(p Conv) (Run, error) {
 	s, err := p.Check()
-	if err == nil && p.Thin != nil {
+	if err == nil && p.Thin.Makes() {
 		return SplitConv(g, p)
 	}
 	return typed(p, s, err, convForward[float32], convForward[float64])
@@ -48,7 +50,7 @@ func (g Go) Conv(p Conv) (Run, error) {
 // ConvBackwardData implements [Kernels].
 func (g Go) ConvBackwardData(p Conv) (Run, error) {
 	s, err := p.Check()
-	if err == nil && p.Thin != nil {
+	if err == nil && p.Thin.Makes() {
 		return SplitConvBackwardData(g, p)
 	}
 	return typed(p, s, err, convBackwardData[float32], convBackwardData[float64])

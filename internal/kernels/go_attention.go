@@ -7,7 +7,7 @@ import (
 )
 
 // attentionRows is how many rows of scores are in flight.
-const attentionRows = 32
+const attentionRows = 128
 
 // AttentionScratch is how many elements of scratch an [Attention] takes: a block
 // of scores, and one of their gradients.
@@ -27,7 +27,7 @@ func headView[T buffer.Float](v View, data []T, n, h int) []T {
 // attentionGemm prepares a product of M×K by K×N whose operands are set per head.
 func attentionGemm[T buffer.Float](m, n, k int, ais, aks, bis, bks, rs int, alpha float64) (*gemm[T], *strided[T], *strided[T]) {
 	a, b := &strided[T]{is: ais, ks: aks}, &strided[T]{is: bis, ks: bks}
-	return &gemm[T]{m: m, n: n, k: k, a: a.pack, b: b.pack, rs: rs, cs: 1, alpha: T(alpha)}, a, b
+	return &gemm[T]{m: m, n: n, factors: matrices(k, a, b), rs: rs, cs: 1, alpha: T(alpha)}, a, b
 }
 
 // maskOf is the mask as numbers, nil where there is none, and where the row of a
@@ -87,24 +87,13 @@ func attention[T buffer.Float](p Attention) Run {
 // attend is softmax in place, and its statistics. A row in which everything is
 // masked by −∞ attends to nothing and becomes zero, not NaN.
 func attend[T buffer.Float](row []T) (top, scale T) {
-	top = T(math.Inf(-1))
-	for _, v := range row {
-		top = max(top, v)
-	}
+	top = highest(row)
 	if math.IsInf(float64(top), -1) {
 		clear(row)
 		return 0, 0
 	}
-	sum := 0.0
-	for i, v := range row {
-		e := math.Exp(float64(v - top))
-		row[i] = T(e)
-		sum += e
-	}
-	scale = T(1 / sum)
-	for i := range row {
-		row[i] *= scale
-	}
+	scale = T(1 / exps(row, row, top, 1))
+	multiply(row, scale)
 	return top, scale
 }
 
@@ -149,9 +138,7 @@ func attentionBackward[T buffer.Float](p Attention) Run {
 							row[j] += m
 						}
 					}
-					for j, v := range row {
-						row[j] = T(math.Exp(float64(v-stats[place]))) * stats[place+1]
-					}
+					exps(row, row, stats[place], stats[place+1])
 				}
 				if dv != nil {
 					gv.k, gv.acc, vo.data, gv.c = rows, at > 0, g, headView(p.DV, dv, n, h)
@@ -164,13 +151,7 @@ func attentionBackward[T buffer.Float](p Attention) Run {
 				gp.run(ws)
 				for r := range rows {
 					y, d := pr[r*p.Tk:(r+1)*p.Tk], ds[r*p.Tk:(r+1)*p.Tk]
-					sum := 0.0
-					for j := range d {
-						sum += float64(d[j]) * float64(y[j])
-					}
-					for j := range d {
-						d[j] = y[j] * (d[j] - T(sum))
-					}
+					centre(d, y, d, T(dot(d, y)))
 				}
 				if dq != nil {
 					gq.m, gq.c = rows, from(headView(p.DQ, dq, n, h), at*p.DQ.Token)

@@ -151,21 +151,25 @@ func binaryRun[T buffer.Float](f BinaryFunc, acc bool, y, x, z []T, n, ys, xs, z
 		}
 		return
 	}
+	i := 0
+	if xs == 1 && zs == 1 && ys == 1 {
+		i = combined(f, y[:n], x[:n], z[:n])
+	}
 	switch f {
 	case Add:
-		for i := range n {
+		for ; i < n; i++ {
 			y[i*ys] = x[i*xs] + z[i*zs]
 		}
 	case Sub:
-		for i := range n {
+		for ; i < n; i++ {
 			y[i*ys] = x[i*xs] - z[i*zs]
 		}
 	case Mul:
-		for i := range n {
+		for ; i < n; i++ {
 			y[i*ys] = x[i*xs] * z[i*zs]
 		}
 	default:
-		for i := range n {
+		for ; i < n; i++ {
 			y[i*ys] = binaryOne(f, x[i*xs], z[i*zs])
 		}
 	}

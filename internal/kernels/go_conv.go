@@ -6,6 +6,10 @@ import "github.com/vislora/vislora/internal/buffer"
 // its index kh·KW + kw in the weights.
 type tap struct{ h, w, index int }
 
+// line is taps side by side that read cells side by side, and so one run of
+// memory: the first tap's place, and how many elements they are.
+type line struct{ h, w, n int }
+
 // gather is the column matrix of a convolution that nobody stores. Row i is the
 // cell (n, gh, gw) of a grid, column k the pair (tap, channel); the element is
 //
@@ -16,17 +20,68 @@ type gather[T buffer.Float] struct {
 	chan0, chans int
 	gh, gw       int // the grid
 	mulH, mulW   int
-	taps         []tap
+	lines        []line
 	byColumn     bool // pack columns as vectors along the grid (backward weights)
 }
 
-// row is the offset of cell i under tap t, or −1 outside the map.
-func (g *gather[T]) row(n, y, x int, t tap) int {
-	h, w := y*g.mulH+t.h, x*g.mulW+t.w
-	if uint(h) >= uint(g.h) || uint(w) >= uint(g.w) {
-		return -1
+// follow sets the lines, of several taps where the channels are all that a cell
+// has.
+func (g *gather[T]) follow(ts []tap) *gather[T] {
+	for i, t := range ts {
+		if i > 0 && g.pitch == g.chans && t.h == ts[i-1].h && t.w == ts[i-1].w+1 {
+			g.lines[len(g.lines)-1].n += g.chans
+			continue
+		}
+		g.lines = append(g.lines, line{t.h, t.w, g.chans})
 	}
-	return ((n*g.h+h)*g.w+w)*g.pitch + g.chan0
+	return g
+}
+
+// find gives the line of element k of a row, and its place in that.
+func (g *gather[T]) find(k int) (l, e int) {
+	for l < len(g.lines) && k >= g.lines[l].n {
+		k -= g.lines[l].n
+		l++
+	}
+	return l, k
+}
+
+// fill writes elements e … of line l and of those after it: a piece of a cell's row.
+func (g *gather[T]) fill(dst []T, l, e int, c cell) {
+	for len(dst) > 0 {
+		at := g.lines[l]
+		n := min(at.n-e, len(dst))
+		piece := dst[:n]
+		dst = dst[n:]
+		h, w := c.y*g.mulH+at.h, c.x*g.mulW+at.w
+		// Inside the map are elements lo … hi−1 of the line.
+		lo, hi := max(0, -w)*g.chans, min(at.n, (g.w-w)*g.chans)
+		if uint(h) >= uint(g.h) || hi <= lo {
+			lo, hi = at.n, at.n
+		}
+		if lo > e || hi < e+n {
+			clear(piece)
+		}
+		if lo, hi = max(lo, e), min(hi, e+n); lo < hi {
+			from := ((c.pic*g.h+h)*g.w+w)*g.pitch + g.chan0
+			copy(piece[lo-e:], g.data[from+lo:from+hi])
+		}
+		l, e = l+1, 0
+	}
+}
+
+// cell is a place on the grid.
+type cell struct{ pic, y, x int }
+
+func (g *gather[T]) cell(i int) cell { return cell{i / (g.gw * g.gh), i / g.gw % g.gh, i % g.gw} }
+
+func (g *gather[T]) next(c *cell) {
+	if c.x++; c.x == g.gw {
+		c.x = 0
+		if c.y++; c.y == g.gh {
+			c.y, c.pic = 0, c.pic+1
+		}
+	}
 }
 
 func (g *gather[T]) pack(dst []T, i0, n, k0, kn, w int) {
@@ -34,32 +89,26 @@ func (g *gather[T]) pack(dst []T, i0, n, k0, kn, w int) {
 		g.packColumns(dst, i0, n, k0, kn, w)
 		return
 	}
-	for i := 0; i < n; i += w {
-		panel := dst[:kn*w]
-		dst = dst[kn*w:]
-		for r := range w {
-			if i+r >= n {
-				for k := range kn {
-					panel[k*w+r] = 0
-				}
-				continue
-			}
-			cell := i0 + i + r
-			x, y, pic := cell%g.gw, cell/g.gw%g.gh, cell/(g.gw*g.gh)
-			for k := 0; k < kn; {
-				t, c := (k0+k)/g.chans, (k0+k)%g.chans
-				run := min(g.chans-c, kn-k)
-				if at := g.row(pic, y, x, g.taps[t]); at < 0 {
-					for j := range run {
-						panel[(k+j)*w+r] = 0
-					}
-				} else {
-					for j, v := range g.data[at+c : at+c+run] {
-						panel[(k+j)*w+r] = v
-					}
-				}
-				k += run
-			}
+	at := g.cell(i0)
+	l, e := g.find(k0)
+	if w == 1 {
+		for i := range n {
+			g.fill(dst[i*kn:(i+1)*kn], l, e, at)
+			g.next(&at)
+		}
+		return
+	}
+	var row [kc]T
+	for i := range (n + w - 1) / w * w {
+		if i < n {
+			g.fill(row[:kn], l, e, at)
+			g.next(&at)
+		} else {
+			clear(row[:kn])
+		}
+		panel := dst[i/w*w*kn+i%w:]
+		for k, v := range row[:kn] {
+			panel[k*w] = v
 		}
 	}
 }
@@ -68,63 +117,63 @@ func (g *gather[T]) pack(dst []T, i0, n, k0, kn, w int) {
 // the grid.
 func (g *gather[T]) packColumns(dst []T, i0, n, k0, kn, w int) {
 	for i := 0; i < n; i += w {
-		panel := dst[:kn*w]
-		dst = dst[kn*w:]
-		for r := range w {
-			if i+r >= n {
-				for k := range kn {
-					panel[k*w+r] = 0
-				}
-				continue
-			}
-			t, c := g.taps[(i0+i+r)/g.chans], (i0+i+r)%g.chans
-			x, y, pic := k0%g.gw, k0/g.gw%g.gh, k0/(g.gw*g.gh)
-			for k := range kn {
-				var v T
-				if at := g.row(pic, y, x, t); at >= 0 {
-					v = g.data[at+c]
-				}
-				panel[k*w+r] = v
-				if x++; x == g.gw {
-					x = 0
-					if y++; y == g.gh {
-						y, pic = 0, pic+1
-					}
-				}
-			}
+		panel, wide := dst[i*kn:(i+w)*kn], min(w, n-i)
+		at := g.cell(k0)
+		l, e := g.find(i0 + i)
+		for k := range kn {
+			g.fill(panel[k*w:k*w+wide], l, e, at)
+			clear(panel[k*w+wide : (k+1)*w])
+			g.next(&at)
 		}
 	}
 }
 
-// filter packs OIHW weights: vector i, element k = (tap, channel) at
-// base + i·is + c·cs + tap.index.
+// filter packs weights: vector i, element k = (tap, channel) at
+// base + i·is + c·cs + tap.index·ts.
 type filter[T buffer.Float] struct {
-	data   []T
-	base   int
-	is, cs int
-	chans  int
-	taps   []tap
+	data       []T
+	base       int
+	is, cs, ts int
+	chans      int
+	taps       []tap
 }
 
 func (f *filter[T]) pack(dst []T, i0, n, k0, kn, w int) {
 	for i := 0; i < n; i += w {
 		panel := dst[:kn*w]
 		dst = dst[kn*w:]
-		for r := range w {
-			at := f.base + (i0+i+r)*f.is
-			t, c := k0/f.chans, k0%f.chans
-			for k := range kn {
-				var v T
-				if i+r < n {
-					v = f.data[at+c*f.cs+f.taps[t].index]
-				}
-				panel[k*w+r] = v
-				if c++; c == f.chans {
-					c, t = 0, t+1
-				}
+		wide := min(w, n-i)
+		if wide < w {
+			clear(panel)
+		}
+		for k := 0; k < kn; {
+			t, c := (k0+k)/f.chans, (k0+k)%f.chans
+			run := min(f.chans-c, kn-k)
+			packPanel(panel[k*w:], f.data[f.base+(i0+i)*f.is+c*f.cs+f.taps[t].index*f.ts:], f.is, f.cs, wide, run, w)
+			k += run
+		}
+	}
+}
+
+// byTap gives weights (O, I, taps) as (taps, O, I), so that what is packed
+// together lies together.
+func (ws *workspace[T]) byTap(w []T, taps int) []T {
+	if taps == 1 {
+		return w
+	}
+	if len(ws.weights) < len(w) {
+		ws.weights = make([]T, len(w))
+	}
+	n := len(w) / taps
+	for at := 0; at < n; at += 256 { // a piece that stays in the first cache
+		for t := range taps {
+			to := ws.weights[t*n+at : t*n+min(at+256, n)]
+			for i := range to {
+				to[i] = w[(at+i)*taps+t]
 			}
 		}
 	}
+	return ws.weights[:len(w)]
 }
 
 // convShape names the sizes of a convolution.
@@ -158,10 +207,11 @@ func taps(p Conv, s convShape) []tap {
 
 // columns is the column matrix of the input of group 0.
 func columns[T buffer.Float](p Conv, s convShape) *gather[T] {
-	return &gather[T]{
+	g := &gather[T]{
 		data: buffer.Floats[T](p.X), h: s.h, w: s.w, pitch: s.xp, chans: s.cg, gh: s.oh, gw: s.ow,
-		mulH: p.Stride[0], mulW: p.Stride[1], taps: taps(p, s),
+		mulH: p.Stride[0], mulW: p.Stride[1],
 	}
+	return g.follow(taps(p, s))
 }
 
 func convForward[T buffer.Float](p Conv) Run {
@@ -169,9 +219,12 @@ func convForward[T buffer.Float](p Conv) Run {
 	if s.depthwise() {
 		return depthwise[T](p, s)
 	}
-	x := columns[T](p, s)
-	w := &filter[T]{data: buffer.Floats[T](p.W), is: s.cg * s.kk, cs: s.kk, chans: s.cg, taps: x.taps}
-	g := &gemm[T]{m: s.n * s.oh * s.ow, n: s.og, k: s.kk * s.cg, a: x.pack, b: w.pack, rs: s.yp, cs: 1, alpha: 1, acc: p.Accumulate}
+	x, wd := columns[T](p, s), buffer.Floats[T](p.W)
+	w := &filter[T]{is: s.cg, cs: 1, ts: s.cout * s.cg, chans: s.cg, taps: taps(p, s)}
+	g := &gemm[T]{m: s.n * s.oh * s.ow, n: s.og, factors: factors[T]{k: s.kk * s.cg, a: x.pack, b: w.pack}, rs: s.yp, cs: 1, alpha: 1, acc: p.Accumulate}
+	if t := p.Thin; t != nil {
+		g.thin = matrices(t.H.Cols(), &strided[T]{buffer.Floats[T](t.H), t.H.Pitch, 1}, &strided[T]{buffer.Floats[T](t.C), t.C.Pitch, 1})
+	}
 	y := buffer.Floats[T](p.Y)
 	var bias []T
 	if p.Bias != nil {
@@ -184,6 +237,7 @@ func convForward[T buffer.Float](p Conv) Run {
 			return
 		}
 		ws := free.get()
+		w.data = ws.byTap(wd, s.kk)
 		for i := range s.groups {
 			x.chan0, w.base, g.c = i*s.cg, i*s.og*w.is, y[i*s.og:]
 			if bias != nil {
@@ -242,9 +296,15 @@ func convBackwardData[T buffer.Float](p Conv) Run {
 			}
 			f := &phase{offset: (a*s.w + b) * s.xp, gh: (s.h - a + sh - 1) / sh, gw: (s.w - b + sw - 1) / sw,
 				stepH: sh * s.w * s.xp, stepW: sw * s.xp, picture: s.h * s.w * s.xp}
-			col := &gather[T]{data: y, h: s.oh, w: s.ow, pitch: s.yp, chans: s.og, gh: f.gh, gw: f.gw, mulH: 1, mulW: 1, taps: ts}
-			wt := &filter[T]{data: wd, is: s.kk, cs: s.cg * s.kk, chans: s.og, taps: ts}
-			g := &gemm[T]{m: s.n * f.gh * f.gw, n: s.cg, k: len(ts) * s.og, a: col.pack, b: wt.pack, rows: f, cs: 1, alpha: 1, acc: p.Accumulate}
+			col := &gather[T]{data: y, h: s.oh, w: s.ow, pitch: s.yp, chans: s.og, gh: f.gh, gw: f.gw, mulH: 1, mulW: 1}
+			wt := &filter[T]{is: 1, cs: s.cg, ts: s.cout * s.cg, chans: s.og, taps: ts}
+			g := &gemm[T]{m: s.n * f.gh * f.gw, n: s.cg, factors: factors[T]{k: len(ts) * s.og, a: col.follow(ts).pack, b: wt.pack}, rows: f, cs: 1, alpha: 1, acc: p.Accumulate}
+			if t := p.Thin; t != nil {
+				r := t.H.Cols()
+				h, c := *col, &filter[T]{data: buffer.Floats[T](t.C), is: s.kk, cs: s.cg * s.kk, ts: 1, chans: r, taps: ts}
+				h.data, h.pitch, h.chans, h.lines = buffer.Floats[T](t.H), t.H.Pitch, r, nil
+				g.thin = factors[T]{k: len(ts) * r, a: h.follow(ts).pack, b: c.pack}
+			}
 			parts = append(parts, part{g, col, wt})
 		}
 	}
@@ -255,9 +315,10 @@ func convBackwardData[T buffer.Float](p Conv) Run {
 			return
 		}
 		ws := free.get()
+		byTap := ws.byTap(wd, s.kk)
 		for i := range s.groups {
 			for _, q := range parts {
-				q.col.chan0, q.wt.base, q.g.c = i*s.og, i*s.og*s.cg*s.kk, x[i*s.cg:]
+				q.wt.data, q.col.chan0, q.wt.base, q.g.c = byTap, i*s.og, i*s.og*s.cg, x[i*s.cg:]
 				q.g.run(ws)
 			}
 		}
@@ -278,11 +339,15 @@ func convBackwardWeights[T buffer.Float](p Conv) Run {
 	x := columns[T](p, s)
 	x.byColumn = true
 	y, w := buffer.Floats[T](p.Y), buffer.Floats[T](p.W)
+	if run := convWeightsInPlace(p, s); run != nil {
+		return func() { run(); bias() }
+	}
 	dy := &strided[T]{is: 1, ks: s.yp}
-	g := &gemm[T]{m: s.og, n: s.kk * s.cg, k: s.n * s.oh * s.ow, a: dy.pack, b: x.pack, rs: s.cg * s.kk, alpha: 1, acc: p.Accumulate}
+	g := &gemm[T]{m: s.og, n: s.kk * s.cg, factors: factors[T]{k: s.n * s.oh * s.ow, a: dy.pack, b: x.pack, am: dy}, rs: s.cg * s.kk, alpha: 1, acc: p.Accumulate}
 	g.cols = make([]int, g.n)
+	ts := taps(p, s)
 	for i := range g.cols {
-		g.cols[i] = i%s.cg*s.kk + x.taps[i/s.cg].index
+		g.cols[i] = i%s.cg*s.kk + ts[i/s.cg].index
 	}
 	free := pooled[T]()
 	free.put(free.get())

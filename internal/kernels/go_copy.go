@@ -40,7 +40,11 @@ func copyFloat[T buffer.Float](p Copy) Run {
 				}
 				dst[d] += T(sum)
 			} else {
-				for range n {
+				i := 0
+				if ss == 1 && ds == 1 {
+					i = combined(Add, dst[d:d+n], src[s:s+n], dst[d:d+n])
+				}
+				for s, d := s+i*ss, d+i*ds; i < n; i++ {
 					dst[d] += src[s]
 					s, d = s+ss, d+ds
 				}

@@ -16,6 +16,30 @@ func transposeTaps[T buffer.Float](dst, w []T, c, kk int) {
 	}
 }
 
+// tapSum is y += Σ x∘w over the taps of one cell: at gives where each begins in x
+// and in w.
+func tapSum[T buffer.Float](y, x, w []T, at [][2]int) {
+	done := 0
+	if out, ok := floats32(y); ok && len(y) >= 8 && len(at) > 0 {
+		in, _ := floats32(x)
+		k, _ := floats32(w)
+		for _, o := range at {
+			_, _ = in[o[0]+len(y)-1], k[o[1]+len(y)-1]
+		}
+		taps8(&out[0], &in[0], &k[0], &at[0], len(at), len(y))
+		done = len(y) &^ 7
+	}
+	if done == len(y) {
+		return
+	}
+	for _, o := range at {
+		in, k := x[o[0]:o[0]+len(y)], w[o[1]:o[1]+len(y)]
+		for j := done; j < len(y); j++ {
+			y[j] += in[j] * k[j]
+		}
+	}
+}
+
 func depthwise[T buffer.Float](p Conv, s convShape) Run {
 	x, y, w := buffer.Floats[T](p.X), buffer.Floats[T](p.Y), buffer.Floats[T](p.W)
 	var bias []T
@@ -23,7 +47,7 @@ func depthwise[T buffer.Float](p Conv, s convShape) Run {
 		bias = buffer.Floats[T](p.Bias)
 	}
 	ts, c := taps(p, s), s.cin
-	wt := make([]T, c*s.kk)
+	wt, at := make([]T, c*s.kk), make([][2]int, s.kk)
 	return func() {
 		transposeTaps(wt, w, c, s.kk)
 		for i := range s.n * s.oh * s.ow {
@@ -35,17 +59,14 @@ func depthwise[T buffer.Float](p Conv, s convShape) Run {
 				out[j] += b
 			}
 			n, oh, ow := i/(s.oh*s.ow), i/s.ow%s.oh, i%s.ow
+			at := at[:0]
 			for _, t := range ts {
 				h, w := oh*p.Stride[0]+t.h, ow*p.Stride[1]+t.w
-				if uint(h) >= uint(s.h) || uint(w) >= uint(s.w) {
-					continue
-				}
-				at := ((n*s.h+h)*s.w + w) * s.xp
-				in, k := x[at:at+c], wt[t.index*c:(t.index+1)*c]
-				for j := range out {
-					out[j] += in[j] * k[j]
+				if uint(h) < uint(s.h) && uint(w) < uint(s.w) {
+					at = append(at, [2]int{((n*s.h+h)*s.w + w) * s.xp, t.index * c})
 				}
 			}
+			tapSum(out, x, wt, at)
 		}
 	}
 }
@@ -53,28 +74,39 @@ func depthwise[T buffer.Float](p Conv, s convShape) Run {
 func depthwiseBackwardData[T buffer.Float](p Conv, s convShape) Run {
 	x, y, w := buffer.Floats[T](p.X), buffer.Floats[T](p.Y), buffer.Floats[T](p.W)
 	ts, c := taps(p, s), s.cin
-	wt := make([]T, c*s.kk)
-	return func() {
-		transposeTaps(wt, w, c, s.kk)
-		if !p.Accumulate {
-			for i := range s.n * s.h * s.w {
-				clear(x[i*s.xp : i*s.xp+c])
+	wt, at := make([]T, c*s.kk), make([][2]int, s.kk)
+	// Which output reads row h of the map by tap t is in rows[h·taps + t], and so
+	// are columns; none is −1.
+	readers := func(size, stride, outputs int, offset func(t tap) int) []int {
+		var of []int
+		for place := range size {
+			for _, t := range ts {
+				at := place - offset(t)
+				if at < 0 || at%stride != 0 || at/stride >= outputs {
+					at = -stride
+				}
+				of = append(of, at/stride)
 			}
 		}
-		for i := range s.n * s.oh * s.ow {
-			dy := y[i*s.yp : i*s.yp+c]
-			n, oh, ow := i/(s.oh*s.ow), i/s.ow%s.oh, i%s.ow
-			for _, t := range ts {
-				h, w := oh*p.Stride[0]+t.h, ow*p.Stride[1]+t.w
-				if uint(h) >= uint(s.h) || uint(w) >= uint(s.w) {
-					continue
-				}
-				at := ((n*s.h+h)*s.w + w) * s.xp
-				dx, k := x[at:at+c], wt[t.index*c:(t.index+1)*c]
-				for j := range dy {
-					dx[j] += dy[j] * k[j]
+		return of
+	}
+	rows := readers(s.h, p.Stride[0], s.oh, func(t tap) int { return t.h })
+	cols := readers(s.w, p.Stride[1], s.ow, func(t tap) int { return t.w })
+	return func() {
+		transposeTaps(wt, w, c, s.kk)
+		for i := range s.n * s.h * s.w {
+			dx := x[i*s.xp : i*s.xp+c]
+			if !p.Accumulate {
+				clear(dx)
+			}
+			n, h, w := i/(s.h*s.w), i/s.w%s.h, i%s.w
+			at := at[:0]
+			for k, t := range ts {
+				if oh, ow := rows[h*len(ts)+k], cols[w*len(ts)+k]; oh >= 0 && ow >= 0 {
+					at = append(at, [2]int{((n*s.oh+oh)*s.ow + ow) * s.yp, t.index * c})
 				}
 			}
+			tapSum(dx, y, wt, at)
 		}
 	}
 }
@@ -102,9 +134,7 @@ func depthwiseBackwardWeights[T buffer.Float](p Conv, s convShape) Run {
 					}
 					at := ((n*s.h+h)*s.w + w) * s.xp
 					in, dy := x[at:at+c], y[(row*s.ow+ow)*s.yp:]
-					for j := range in {
-						sum[j] += in[j] * dy[j]
-					}
+					multiplied(sum, in, dy[:c], true)
 				}
 			}
 			for j, v := range part {

@@ -10,12 +10,15 @@ import (
 // blocks of B and A are packed into panels that fit the caches, and a register
 // tile of mr×nr runs down the panels. What is multiplied is behind [packer], so
 // a convolution packs straight from the picture and no column matrix exists.
+// float32 has a wider tile where the processor has one: see go_gemm_wide.go.
 const (
 	mr = 4 // rows of a register tile
 	nr = 2 // columns; 8 sums, 4 + 2 operands fit the 15 scalar registers of amd64
-	mc = 64
+	mc = 96
 	kc = 256
 	nc = 512
+
+	thinTerms = 128 // of a thin pair at most, to be summed with the product
 )
 
 // packer writes vectors i0 … i0+n−1, elements k0 … k0+kn−1, as panels of w
@@ -30,6 +33,9 @@ type strided[T buffer.Float] struct {
 }
 
 func (s *strided[T]) pack(dst []T, i0, n, k0, kn, w int) {
+	if kn == 0 {
+		return
+	}
 	for i := 0; i < n; i += w {
 		wide := min(w, n-i)
 		panel := dst[:kn*w]
@@ -37,52 +43,82 @@ func (s *strided[T]) pack(dst []T, i0, n, k0, kn, w int) {
 		if wide < w {
 			clear(panel)
 		}
-		base := (i0+i)*s.is + k0*s.ks
-		if s.is == 1 {
-			for k := range kn {
-				copy(panel[k*w:k*w+wide], s.data[base+k*s.ks:])
+		packPanel(panel, s.data[(i0+i)*s.is+k0*s.ks:], s.is, s.ks, wide, kn, w)
+	}
+}
+
+// packPanel writes the first wide vectors of a panel: element k of vector r is
+// src[r·is + k·ks].
+func packPanel[T buffer.Float](panel, src []T, is, ks, wide, kn, w int) {
+	if is == 1 {
+		for k := range kn {
+			copy(panel[k*w:k*w+wide], src[k*ks:])
+		}
+		return
+	}
+	r := 0
+	if ks == 1 {
+		r = turn(panel, w, src, is, wide, kn)
+	}
+	for ; r < wide; r++ {
+		at := r * is
+		if ks == 1 {
+			for k, v := range src[at : at+kn] {
+				panel[k*w+r] = v
 			}
 			continue
 		}
-		for r := range wide {
-			at := base + r*s.is
-			if s.ks == 1 {
-				for k, v := range s.data[at : at+kn] {
-					panel[k*w+r] = v
-				}
-				continue
-			}
-			for k := range kn {
-				panel[k*w+r] = s.data[at+k*s.ks]
-			}
+		for k := range kn {
+			panel[k*w+r] = src[at+k*ks]
 		}
 	}
 }
 
-// placer gives the offsets of output rows i0 … i0+len(dst)−1.
+// placer gives the offsets of output rows i0 … i0+len(dst)−1, which grow.
 type placer interface {
 	place(dst []int, i0 int)
 }
 
-// gemm is C = α·A·B + bias, or C += …, over packed operands.
-type gemm[T buffer.Float] struct {
-	m, n, k int
-	a, b    packer[T]
-	c       []T
-	rs, cs  int    // element (i, j) of C at i·rs + j·cs, unless
-	rows    placer // … gives the rows' offsets
-	cols    []int  // … gives the columns' offsets
-	bias    []T
-	alpha   T
-	acc     bool
+// factors are the two of a product with k terms.
+type factors[T buffer.Float] struct {
+	k      int
+	a, b   packer[T]
+	am, bm *strided[T] // what a and b pack, where that is a matrix
 }
 
-// workspace holds the packed blocks of one product in flight.
+// matrices is a product of two matrices.
+func matrices[T buffer.Float](k int, a, b *strided[T]) factors[T] {
+	return factors[T]{k: k, a: a.pack, b: b.pack, am: a, bm: b}
+}
+
+// gemm is C = α·(A·B + thin) + bias, or C += …, over packed operands.
+type gemm[T buffer.Float] struct {
+	m, n int
+	factors[T]
+	thin   factors[T] // with no terms: none
+	c      []T
+	rs, cs int    // element (i, j) of C at i·rs + j·cs, unless
+	rows   placer // … gives the rows' offsets
+	cols   []int  // … gives the columns' offsets
+	bias   []T
+	alpha  T
+	acc    bool
+}
+
+// workspace holds the packed blocks of one product in flight, and a panel of C
+// that lies elsewhere than in rows.
 type workspace[T buffer.Float] struct {
-	a    [mc * kc]T
-	b    [kc * nc]T
-	rows [mc]int
-	next *workspace[T]
+	a [mc * kc]T
+	b [kc * nc]T
+	// those of the thin factors
+	thinA [mc * thinTerms]T
+	thinB [thinTerms * nc]T
+	c     [mc * widest]T
+	bias  [widest]T
+	// offsets of rows in C, and in c
+	rows, lines [mc]int
+	weights     []T // of a convolution, taps outermost
+	next        *workspace[T]
 }
 
 // workspaces keeps as many workspaces as products ever ran at once; they are
@@ -130,6 +166,20 @@ func (g *gemm[T]) run(ws *workspace[T]) {
 	if g.m == 0 || g.n == 0 {
 		return
 	}
+	w, ok := any(g).(*gemm[float32])
+	wide := ok && simd != noSIMD
+	if g.thin.k > 0 && (!wide || g.thin.k > thinTerms) {
+		base, thin := *g, *g
+		base.thin, thin.thin = factors[T]{}, factors[T]{}
+		thin.factors, thin.bias, thin.acc = g.thin, nil, true
+		base.run(ws)
+		thin.run(ws)
+		return
+	}
+	if wide {
+		runWide(w, any(ws).(*workspace[float32]))
+		return
+	}
 	for jc := 0; jc < g.n; jc += nc {
 		jn := min(nc, g.n-jc)
 		// An empty sum still writes the bias, so the loop runs at least once.
@@ -139,18 +189,23 @@ func (g *gemm[T]) run(ws *workspace[T]) {
 			for ic := 0; ic < g.m; ic += mc {
 				in := min(mc, g.m-ic)
 				g.a(ws.a[:], ic, in, pc, pn, mr)
-				rows := ws.rows[:in]
-				if g.rows != nil {
-					g.rows.place(rows, ic)
-				} else {
-					for i := range rows {
-						rows[i] = (ic + i) * g.rs
-					}
-				}
-				g.block(ws, rows, jc, jn, pn, pc == 0)
+				g.block(ws, g.place(ws, ic, in), jc, jn, pn, pc == 0)
 			}
 		}
 	}
+}
+
+// place gives the offsets in C of n rows from i0 on.
+func (g *gemm[T]) place(ws *workspace[T], i0, n int) []int {
+	rows := ws.rows[:n]
+	if g.rows != nil {
+		g.rows.place(rows, i0)
+		return rows
+	}
+	for i := range rows {
+		rows[i] = (i0 + i) * g.rs
+	}
+	return rows
 }
 
 // block multiplies the packed blocks and writes the tile of C.

@@ -26,9 +26,15 @@ func matMul[T buffer.Float](p MatMul) Run {
 	pa, pb := new(strided[T]), new(strided[T])
 	pa.is, pa.ks = strides(p.A, p.TransA)
 	pb.ks, pb.is = strides(p.B, p.TransB)
-	g := &gemm[T]{m: p.M, n: p.N, k: p.K, a: pa.pack, b: pb.pack, rs: p.Y.Pitch, cs: 1, alpha: scaled[T](p.Alpha), acc: p.Accumulate}
+	g := &gemm[T]{m: p.M, n: p.N, factors: matrices(p.K, pa, pb), rs: p.Y.Pitch, cs: 1, alpha: scaled[T](p.Alpha), acc: p.Accumulate}
 	if p.Bias != nil {
 		g.bias = buffer.Floats[T](p.Bias)
+	}
+	if t := p.Thin; t != nil {
+		h, c := &strided[T]{data: buffer.Floats[T](t.H)}, &strided[T]{data: buffer.Floats[T](t.C)}
+		h.is, h.ks = strides(t.H, false)
+		c.ks, c.is = strides(t.C, t.Trans)
+		g.thin = matrices(t.H.Cols(), h, c)
 	}
 	free := pooled[T]()
 	free.put(free.get())

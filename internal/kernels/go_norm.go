@@ -22,19 +22,12 @@ func layerNorm[T buffer.Float](p LayerNorm) Run {
 	return func() {
 		for r := range rows {
 			in, out := x[r*p.X.Pitch:r*p.X.Pitch+c], y[r*p.Y.Pitch:r*p.Y.Pitch+c]
-			sum := 0.0
-			for _, v := range in {
-				sum += float64(v)
-			}
+			sum, _ := moments(in, 0)
 			mu := sum / float64(c)
-			sum = 0
-			for _, v := range in {
-				d := float64(v) - mu
-				sum += d * d
-			}
+			_, sum = moments(in, mu)
 			rs := 1 / math.Sqrt(sum/float64(c)+p.Epsilon)
-			for i, v := range in {
-				n := T((float64(v) - mu) * rs)
+			for i := normalised(out, in, gamma, beta, mu, rs); i < c; i++ {
+				n := T((float64(in[i]) - mu) * rs)
 				if gamma != nil {
 					n *= gamma[i]
 				}
@@ -75,8 +68,12 @@ func layerNormBackward[T buffer.Float](p LayerNorm) Run {
 			in, g := x[r*p.X.Pitch:r*p.X.Pitch+c], dy[r*p.DY.Pitch:r*p.DY.Pitch+c]
 			mu, rs := float64(mean[r]), float64(rstd[r])
 			var sum, dot float64
-			for i, v := range in {
-				d, hat := float64(g[i]), (float64(v)-mu)*rs
+			i := 0
+			if sumGamma == nil && sumBeta == nil {
+				i, sum, dot = normalSums(g, in, gamma, mu, rs)
+			}
+			for ; i < c; i++ {
+				d, hat := float64(g[i]), (float64(in[i])-mu)*rs
 				if sumGamma != nil {
 					sumGamma[i] += d * hat
 				}
@@ -95,12 +92,12 @@ func layerNormBackward[T buffer.Float](p LayerNorm) Run {
 			sum /= float64(c)
 			dot /= float64(c)
 			out := dx[r*p.DX.Pitch : r*p.DX.Pitch+c]
-			for i, v := range in {
+			for i := normalBack(out, g, in, gamma, mu, rs, sum, dot, p.AccumulateDX); i < c; i++ {
 				d := float64(g[i])
 				if gamma != nil {
 					d *= float64(gamma[i])
 				}
-				d = rs * (d - sum - (float64(v)-mu)*rs*dot)
+				d = rs * (d - sum - (float64(in[i])-mu)*rs*dot)
 				if p.AccumulateDX {
 					d += float64(out[i])
 				}

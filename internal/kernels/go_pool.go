@@ -86,8 +86,15 @@ func poolOf[T buffer.Float, I taken](p Pool, index []I) Run {
 						}
 					default:
 						here := I(kh*p.Kernel[1] + kw)
-						for j, v := range in {
-							if v > out[j] || v != v || best[j] == none {
+						if kh == h0 && kw == w0 {
+							copy(out, in)
+							for j := range best {
+								best[j] = here
+							}
+							continue
+						}
+						for j := larger(out, best, in, here); j < c; j++ {
+							if v := in[j]; v > out[j] || v != v {
 								out[j], best[j] = v, here
 							}
 						}

@@ -12,12 +12,9 @@ func softmax[T buffer.Float](p Softmax) Run {
 	return func() {
 		for r := range rows {
 			in, out := x[r*p.X.Pitch:r*p.X.Pitch+c], y[r*p.Y.Pitch:r*p.Y.Pitch+c]
-			top := math.Inf(-1)
-			for _, v := range in {
-				top = max(top, float64(v))
-			}
-			sum := 0.0
+			top := float64(highest(in))
 			if p.Log {
+				sum := 0.0
 				for _, v := range in {
 					sum += math.Exp(float64(v) - top)
 				}
@@ -27,15 +24,7 @@ func softmax[T buffer.Float](p Softmax) Run {
 				}
 				continue
 			}
-			for i, v := range in {
-				e := math.Exp(float64(v) - top)
-				sum += e
-				out[i] = T(e)
-			}
-			scale := T(1 / sum)
-			for i := range out {
-				out[i] *= scale
-			}
+			multiply(out, T(1/exps(out, in, T(top), 1)))
 		}
 	}
 }
@@ -46,6 +35,10 @@ func softmaxBackward[T buffer.Float](p Softmax) Run {
 	return func() {
 		for r := range rows {
 			out, g, d := y[r*p.Y.Pitch:r*p.Y.Pitch+c], dy[r*p.DY.Pitch:r*p.DY.Pitch+c], dx[r*p.DX.Pitch:r*p.DX.Pitch+c]
+			if !p.Log && !p.Accumulate {
+				centre(d, out, g, T(dot(g, out)))
+				continue
+			}
 			sum := 0.0
 			for i, v := range g {
 				if p.Log {

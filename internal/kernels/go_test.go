@@ -11,7 +11,23 @@ import (
 
 func TestGoF64(t *testing.T) { testkernel.Run(t, kernels.Go{}, buffer.F64, 1e-12) }
 
-func TestGoF32(t *testing.T) { testkernel.Run(t, kernels.Go{}, buffer.F32, 1e-5) }
+func TestGoF32(t *testing.T) {
+	eachISA(t, func(t *testing.T) { testkernel.Run(t, kernels.Go{}, buffer.F32, 1e-5) })
+}
+
+// eachISA runs a test in pure Go and on every instruction set that is there.
+func eachISA(t *testing.T, test func(t *testing.T)) {
+	for limit, name := range []string{"go", "avx2", "avx512"} {
+		restore, ok := kernels.LimitISA(limit)
+		if !ok {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			defer restore()
+			test(t)
+		})
+	}
+}
 
 func TestCPU(t *testing.T) {
 	if s := kernels.CPU(); !strings.HasSuffix(s, ")") || !strings.Contains(s, "(") {

@@ -137,8 +137,8 @@ func unaryRow[T buffer.Float](f Func, a, b float64, fn func(float64) float64) fu
 	switch f {
 	case Relu:
 		return func(out, in []T) {
-			for i, v := range in {
-				out[i] = max(v, 0)
+			for i := clipped(out, in, 0, T(math.Inf(1))); i < len(in); i++ {
+				out[i] = max(in[i], 0)
 			}
 		}
 	case LeakyRelu:
@@ -152,8 +152,8 @@ func unaryRow[T buffer.Float](f Func, a, b float64, fn func(float64) float64) fu
 		}
 	case Clip:
 		return func(out, in []T) {
-			for i, v := range in {
-				out[i] = min(max(v, ta), tb)
+			for i := clipped(out, in, ta, tb); i < len(in); i++ {
+				out[i] = min(max(in[i], ta), tb)
 			}
 		}
 	case Affine:
@@ -170,20 +170,53 @@ func unaryRow[T buffer.Float](f Func, a, b float64, fn func(float64) float64) fu
 	}
 }
 
+// derivRow is the loop over the derivative of one row.
+func derivRow[T buffer.Float](f Func, a, b float64, df func(float64) float64) func(out, in []T) {
+	lo, hi := T(a), T(b)
+	switch f {
+	case Relu, Clip:
+		if f == Relu {
+			lo, hi = 0, T(math.NaN())
+		}
+		return func(out, in []T) {
+			for i := between(out, in, lo, hi); i < len(in); i++ {
+				out[i] = 0
+				if v := in[i]; v > lo && !(v >= hi) {
+					out[i] = 1
+				}
+			}
+		}
+	}
+	return func(out, in []T) {
+		if approximate(f, out, out, in) {
+			return
+		}
+		for i, v := range in {
+			out[i] = T(df(float64(v)))
+		}
+	}
+}
+
 func unary[T buffer.Float](p Unary) Run {
 	x, y, deriv := buffer.Floats[T](p.X), buffer.Floats[T](p.Y), optionalFloats[T](p.Deriv)
 	s := scalarOf(p.Func, p.A, p.B)
-	row := unaryRow[T](p.Func, p.A, p.B, s.f)
+	row, slope := unaryRow[T](p.Func, p.A, p.B, s.f), derivRow[T](p.Func, p.A, p.B, s.df)
 	rows, c := p.X.Rows(), p.X.Cols()
 	return func() {
 		for r := range rows {
 			in := x[r*p.X.Pitch : r*p.X.Pitch+c]
-			if deriv != nil { // before Y, which may lie on X
-				for i, v := range in {
-					deriv[r*p.Deriv.Pitch+i] = T(s.df(float64(v)))
-				}
+			out := y[r*p.Y.Pitch : r*p.Y.Pitch+c]
+			var d []T
+			if deriv != nil {
+				d = deriv[r*p.Deriv.Pitch : r*p.Deriv.Pitch+c]
 			}
-			row(y[r*p.Y.Pitch:r*p.Y.Pitch+c], in)
+			if approximate(p.Func, out, d, in) {
+				continue
+			}
+			if d != nil { // before Y, which may lie on X
+				slope(d, in)
+			}
+			row(out, in)
 		}
 	}
 }
@@ -195,28 +228,21 @@ func unaryBackward[T buffer.Float](p Unary) Run {
 		source = p.Deriv
 	}
 	src := buffer.Floats[T](source)
-	s := scalarOf(p.Func, p.A, p.B)
+	slope := derivRow[T](p.Func, p.A, p.B, scalarOf(p.Func, p.A, p.B).df)
+	block := make([]T, 1024) // of the derivative; stays in the first cache
 	rows, c := p.DY.Rows(), p.DY.Cols()
 	return func() {
 		for r := range rows {
 			in, g, out := src[r*source.Pitch:r*source.Pitch+c], dy[r*p.DY.Pitch:r*p.DY.Pitch+c], dx[r*p.DX.Pitch:r*p.DX.Pitch+c]
-			for i, v := range in {
+			for len(in) > 0 {
+				n := min(len(in), len(block))
+				d := in[:n]
 				if p.Deriv == nil {
-					if p.Func == Relu {
-						if v > 0 {
-							v = 1
-						} else {
-							v = 0
-						}
-					} else {
-						v = T(s.df(float64(v)))
-					}
+					d = block[:n]
+					slope(d, in[:n])
 				}
-				v *= g[i]
-				if p.Accumulate {
-					v += out[i]
-				}
-				out[i] = v
+				multiplied(out[:n], d, g[:n], p.Accumulate)
+				in, g, out = in[n:], g[n:], out[n:]
 			}
 		}
 	}
