@@ -62,6 +62,7 @@ typedef struct {
 	float *const *y;
 	vl_n rows, room;
 	int acc;
+	vl_n from, end; // panels
 	vl_n segs, k;
 	vl_segment seg[SEGMENTS];
 } pass;
@@ -69,7 +70,7 @@ typedef struct {
 static void flush(pass *s) {
 	const vl_product *p = s->p;
 	vl_n width = vl_kernels->columns;
-	for (vl_n j = 0; j < panels(p->n); j++) {
+	for (vl_n j = s->from; j < s->end; j++) {
 		vl_n cols = p->n - j * width < width ? p->n - j * width : width;
 		vl_kernels->panel(s->seg, s->segs, s->rows, j, s->bias ? s->bias + j * width : NULL, s->acc, s->y, cols);
 	}
@@ -94,6 +95,17 @@ static void whole_tap(pass *s, table *t, const float *const *first, vl_n all, vl
 	}
 }
 
+// share is what a thread makes of a product, rows or panels.
+typedef struct {
+	vl_n row, rows_end, panel, panels_end;
+} share;
+
+static share share_of(const vl_product *p, vl_n m, int part, int parts) {
+	vl_n all = panels(p->n), mr = vl_kernels->rows;
+	if (vl_deals_columns(p, all, parts)) return (share){0, m, vl_from(all, 1, part, parts), vl_from(all, 1, part + 1, parts)};
+	return (share){vl_from(m, mr, part, parts), vl_from(m, mr, part + 1, parts), 0, all};
+}
+
 static vl_n padded(vl_n rows) {
 	vl_n mr = vl_kernels->rows;
 	return (rows + mr - 1) / mr * mr;
@@ -114,10 +126,11 @@ static void multiply(void *arg, int part, int parts) {
 	table t;
 	float *to[ROWS + 16];
 	const float *first[ROWS + 16];
-	vl_n most = TILES * vl_kernels->rows, end = vl_from(p->m, vl_kernels->rows, part + 1, parts);
-	for (vl_n i0 = vl_from(p->m, vl_kernels->rows, part, parts); i0 < end; i0 += most) {
-		vl_n rows = end - i0 < most ? end - i0 : most, all = padded(rows);
-		pass s = {p, c->bias, to, rows, room(1, p->k), p->acc};
+	vl_n most = TILES * vl_kernels->rows;
+	share own = share_of(p, p->m, part, parts);
+	for (vl_n i0 = own.row; i0 < own.rows_end; i0 += most) {
+		vl_n rows = own.rows_end - i0 < most ? own.rows_end - i0 : most, all = padded(rows);
+		pass s = {p, c->bias, to, rows, room(1, p->k), p->acc, own.panel, own.panels_end};
 		for (vl_n i = 0; i < all; i++) {
 			vl_n row = i0 + (i < rows ? i : rows - 1);
 			to[i] = y + row * p->ldy;
@@ -146,10 +159,11 @@ static void convolve(void *arg, int part, int parts) {
 	vl_n width = panels(p->n) * vl_kernels->columns, pictures = p->m / (w->oh * w->ow);
 	for (vl_n phase = 0; phase < vl_phases(w); phase++) {
 		vl_phase_of(w, phase, &f);
-		vl_n m = pictures * f.oh * f.ow, most = TILES * vl_kernels->rows, end = vl_from(m, vl_kernels->rows, part + 1, parts);
-		for (vl_n i0 = vl_from(m, vl_kernels->rows, part, parts); i0 < end; i0 += most) {
-			vl_n rows = end - i0 < most ? end - i0 : most, all = padded(rows);
-			pass s = {p, c->bias, to, rows, room(f.n, p->k), p->acc};
+		vl_n most = TILES * vl_kernels->rows;
+		share own = share_of(p, pictures * f.oh * f.ow, part, parts);
+		for (vl_n i0 = own.row; i0 < own.rows_end; i0 += most) {
+			vl_n rows = own.rows_end - i0 < most ? own.rows_end - i0 : most, all = padded(rows);
+			pass s = {p, c->bias, to, rows, room(f.n, p->k), p->acc, own.panel, own.panels_end};
 			vl_rows_of(w, &f, i0, rows, at, pixel);
 			for (vl_n i = 0; i < rows; i++) to[i] = c->y + pixel[i] * p->ldy;
 			for (vl_n i = rows; i < all; i++) to[i] = to[rows - 1], first[i] = zeros;

@@ -110,6 +110,7 @@ typedef struct {
 	vl_origin at[ROWS];
 	vl_n n;
 	vl_cell_run runs[2 * VL_TAPS];
+	vl_n panel, panels_end; // that are made
 } chunk;
 
 // fill divides rows into blocks, which are packed.
@@ -181,14 +182,24 @@ static void hidden(const call *c, chunk *k) {
 	}
 }
 
-// flush multiplies a chunk by every panel.
+// deal gives a thread its panels, or all of them and its rows, of m in pieces of
+// unit.
+static void deal(const vl_product *p, chunk *k, vl_n m, vl_n unit, int part, int parts, vl_n *from, vl_n *end) {
+	int columns = vl_deals_columns(p, vl_cells(p->n), parts);
+	k->panel = columns ? vl_from(vl_cells(p->n), 1, part, parts) : 0;
+	k->panels_end = columns ? vl_from(vl_cells(p->n), 1, part + 1, parts) : vl_cells(p->n);
+	*from = columns ? 0 : vl_from(m, unit, part, parts);
+	*end = columns ? m : vl_from(m, unit, part + 1, parts);
+}
+
+// flush multiplies a chunk by its panels.
 static void flush(const call *c, chunk *k) {
 	const vl_product *p = c->p;
 	float s[2][CELL * CELL] __attribute__((aligned(64)));
 	vl_n size = p->y16 ? 2 : 4;
 	vl_cell_put last = {.rows = 0};
 	int turn = 0, past = !p->acc && p->m * p->n * size > CACHED;
-	for (vl_n j = 0; j < vl_cells(p->n); j++) {
+	for (vl_n j = k->panel; j < k->panels_end; j++) {
 		vl_n cols = p->n - j * CELL < CELL ? p->n - j * CELL : CELL;
 		for (vl_n i = 0; i < k->blocks; i++, turn ^= 1) {
 			vl_n rows = k->rows[i];
@@ -212,8 +223,10 @@ static void multiply(void *arg, int at, int parts) {
 	const call *c = arg;
 	const vl_product *p = c->p;
 	vl_n own = vl_cells(p->k), thin = thin_steps(p->r), size = p->a16 ? 2 : 4;
-	vl_n from = vl_from(p->m, CELL, at, parts), end = vl_from(p->m, CELL, at + 1, parts), most = rows_of(end - from, own + thin);
 	chunk k;
+	vl_n from, end;
+	deal(p, &k, p->m, CELL, at, parts, &from, &end);
+	vl_n most = rows_of(end - from, own + thin);
 	k.steps = k.packed = own, k.cells = own + thin, k.n = 1 + (thin > 0);
 	k.runs[0] = (vl_cell_run){c->b, own, own * CELL_SIZE}, k.runs[1] = (vl_cell_run){c->hb, thin, thin * CELL_SIZE};
 	k.a = vl_room(most * k.cells * CELL * 2);
@@ -307,7 +320,9 @@ static void convolve(void *arg, int at, int parts) {
 		steps_of(&k, &f, all, &a, c->b);
 		if (wide) steps_of(&k, &f, all, &h, c->hb);
 		else if (thin) k.runs[k.n++] = (vl_cell_run){c->hb, thin, thin * CELL_SIZE};
-		vl_n from = vl_from(m, CELL, at, parts), end = vl_from(m, CELL, at + 1, parts), most = rows_of(end - from, k.cells + 1);
+		vl_n from, end;
+		deal(p, &k, m, CELL, at, parts, &from, &end);
+		vl_n most = rows_of(end - from, k.cells + 1);
 		// Joined terms may be float32: two blocks more.
 		k.a = vl_room((most + 2 * CELL) * (k.cells + 1) * CELL * 2);
 		for (vl_n i0 = from; i0 < end; i0 += most) {
@@ -421,9 +436,10 @@ static void slide(void *arg, int part, int parts) {
 	uint16_t *room = vl_room(fit * whole * pixel * 2 + BLOCKS * thin * CELL_SIZE * 2);
 	k.a = room + fit * whole * pixel;
 	strip s[STRIPS];
-	vl_n end = vl_from(lines, 1, part + 1, parts);
+	vl_n l, end;
+	deal(p, &k, lines, 1, part, parts, &l, &end);
 	vl_cells_begin();
-	for (vl_n l = vl_from(lines, 1, part, parts); l < end;) {
+	while (l < end) {
 		vl_n n = 0;
 		for (; n < fit && l < end; n++, l += s[n - 1].lines) {
 			vl_n y = l % w->oh, here = w->oh - y < end - l ? w->oh - y : end - l;
