@@ -8,7 +8,7 @@
 #                         a JSON line each, in STATE
 #   FRESH=1               begins again
 #   STATE=runs/bench-all  where the lines are kept
-#   ROWS="steps …"        of steps infer scaling epoch start loading portable
+#   ROWS="steps …"        of steps infer scaling epoch prefix start loading portable
 #   PAIRS=2 STEPS=10 MAX_SECONDS=10 THREADS=$(nproc)   and MODEL_DIR, OUT,
 #                         VISLORA, PYTHON, FORCE: as for bench.sh
 #   VISLORA_TESTDATA=DIR  the real data; without it epoch and start are left out
@@ -27,7 +27,7 @@ STATE=${STATE:-runs/bench-all}
 # A row NAME has a function measure_NAME, whose files in STATE begin with NAME.,
 # and one tell_NAME that writes its table. To add one, write the two and put its
 # name here.
-every="steps infer scaling epoch start loading portable"
+every="steps infer scaling epoch prefix start loading portable"
 ROWS=${ROWS:-$every}
 real=${VISLORA_TESTDATA:-../shared/real}
 
@@ -70,10 +70,9 @@ probe() { (once "$1" 1) || echo '{"images_per_s": 0}' >"$STATE/$1"; }
 # against KEY FIELD: the cells ours, peer and ratio (above 1 is in our favour) of
 # a figure per second, or with "less" of one that should be small.
 against() {
-  local a b r
-  a=$(of "$STATE/$1.ours" "$2") b=$(of "$STATE/$1.peer" "$2")
-  if [ "${3:-}" = less ]; then r=$(ratio "$b" "$a"); else r=$(ratio "$a" "$b"); fi
-  echo "$a | $b | **$r**"
+  local a=$STATE/$1.ours b=$STATE/$1.peer r
+  if [ "${3:-}" = less ]; then r=$(paired "$b" "$a" "$2"); else r=$(paired "$a" "$b" "$2"); fi
+  echo "$(of "$a" "$2") | $(of "$b" "$2") | **$r**"
 }
 
 # steps is what is trained: MODEL TARGETS BATCH, one a line.
@@ -156,7 +155,7 @@ tell_infer() {
   for m in vit_tiny vit_small resnet18 resnet50; do for b in 1 8; do for dtype in $dtypes; do
     local a=$STATE/infer.$m.$b.$dtype.ours peer=$STATE/infer.$m.$b.peer
     [ -f "$peer" ] && [ -f "$a" ] || continue
-    echo "| $m | $b | $dtype | $(of "$a" images_per_s_median) | $(of "$peer" images_per_s_median) | **$(ratio "$(of "$a" images_per_s_median)" "$(of "$peer" images_per_s_median)")** | $(of "$a" peak_rss_mb) | $(of "$peer" peak_rss_mb) |"
+    echo "| $m | $b | $dtype | $(of "$a" images_per_s_median) | $(of "$peer" images_per_s_median) | **$(paired "$a" "$peer" images_per_s_median)** | $(of "$a" peak_rss_mb) | $(of "$peer" peak_rss_mb) |"
   done; done; done
 }
 
@@ -181,7 +180,7 @@ tell_scaling() {
   for m in vit_small resnet50 mobilenet_v2; do
     local a=$STATE/scaling.$m.1.ours b=$STATE/scaling.$m.2.ours
     [ -f "$b" ] || continue
-    echo "| $m | $(of "$a" images_per_s_median) | $(of "$b" images_per_s_median) | **$(ratio "$(of "$b" images_per_s_median)" "$(of "$a" images_per_s_median)")** |"
+    echo "| $m | $(of "$a" images_per_s_median) | $(of "$b" images_per_s_median) | **$(paired "$b" "$a" images_per_s_median)** |"
   done
 }
 
@@ -225,6 +224,37 @@ tell_epoch() {
     local key=epoch.$targets.$best_dtype
     [ -f "$STATE/$key.peer" ] || continue
     echo "| $targets | $(against "$key" seconds less) | $(of "$STATE/$key.ours" peak_rss_mb) | $(of "$STATE/$key.peer" peak_rss_mb) |"
+  done
+}
+
+# kept WHERE: a JSON line with the median seconds of the epochs after the first,
+# adapters in the last 4 of 12 blocks, the values before them kept or made again.
+kept() {
+  "$VISLORA" train --model "$(vit)" --data "$real/grocery_classify" --preset inception --epochs 4 --batch 16 --lora-r 8 --lora-targets all --lora-layers 8-11 \
+    --augment=false --cache-prefix "$1" --threads "$THREADS" --dtype "$best_dtype" --project "$work/kept" --name run --exist-ok >&2 2>&1
+  echo "{\"seconds\": $(awk -F, 'NR > 2 { print $2 - last } { last = $2 }' "$work/kept/run/results.csv" | median), \"peak_rss_mb\": $(sed 's/,$//' "$work/kept/run/metrics.json" | field peak_rss_mb)}"
+}
+
+measure_prefix() {
+  local k where
+  have_real || return 0
+  for ((k = 1; k <= PAIRS; k++)); do for where in off ram disk; do
+    cmd=(kept "$where") && once "prefix.$where" "$k" seconds
+  done; done
+}
+
+tell_prefix() {
+  local where
+  echo "### A kept prefix"
+  echo
+  echo "ViT-Tiny on grocery, LoRA r 8 on all layers of the last 4 of 12 blocks, no augmentation, batch 16, $best_dtype: seconds of an epoch after the first, validation included, and the peak of the whole run."
+  echo
+  echo "| \`--cache-prefix\` | s | off ÷ this | MB | this ÷ off |"
+  echo "|---|--:|--:|--:|--:|"
+  for where in off ram disk; do
+    local a=$STATE/prefix.off b=$STATE/prefix.$where
+    [ -f "$b" ] || continue
+    echo "| $where | $(of "$b" seconds) | **$(paired "$a" "$b" seconds)** | $(of "$b" peak_rss_mb) | $(ratio "$(of "$b" peak_rss_mb)" "$(of "$a" peak_rss_mb)") |"
   done
 }
 
@@ -303,7 +333,7 @@ tell_portable() {
   echo
   echo "| native | portable | portable ÷ native |"
   echo "|--:|--:|--:|"
-  echo "| $(of "$a" images_per_s_median) | $(of "$b" images_per_s_median) | **$(ratio "$(of "$b" images_per_s_median)" "$(of "$a" images_per_s_median)")** |"
+  echo "| $(of "$a" images_per_s_median) | $(of "$b" images_per_s_median) | **$(paired "$b" "$a" images_per_s_median)** |"
 }
 
 for row in $ROWS; do
@@ -318,7 +348,7 @@ cat "$STATE"/steps.*.peer >"$work/peers" 2>/dev/null || true
   echo
   machine "$work/peers"
   echo
-  echo "Ours and the peer one after the other, medians over the runs; a ratio above 1 is in our favour."
+  echo "Ours and the peer one after the other, $PAIRS times: medians over the runs, and of the pairs' ratios; above 1 is in our favour."
   for row in $every; do
     compgen -G "$STATE/$row.*" >/dev/null || continue
     echo

@@ -79,6 +79,14 @@ of() {
 # of_word FILE KEY: a key of the first run that is no number.
 of_word() { head -n 1 "$1" | field "$2"; }
 
+# paired FILE FILE KEY: the median of the ratios of their lines. The two of a pair
+# ran one after the other, so that what slows the machine for a while slows both.
+paired() {
+  local v=
+  [ ! -f "$1" ] || [ ! -f "$2" ] || v=$(paste <(field "$3" <"$1") <(field "$3" <"$2") | awk '$1 > 0 && $2 > 0 { print $1 / $2 }' | median)
+  if [ -n "$v" ]; then printf '%.2f' "$v"; else echo –; fi
+}
+
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (a + 0 > 0 && b + 0 > 0) printf "%.2f", a / b; else print "–" }'; }
 
 # ours MODEL MODE TARGETS and theirs MODEL MODE TARGETS STEPS [OPTION] put the

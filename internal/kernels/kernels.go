@@ -191,10 +191,16 @@ const (
 	ThresholdedRelu      // x>A: x, else 0
 )
 
+// Slope reports whether f′ is flat on the left, 1 on the right, and from −0.13 to
+// 1.145 between, so that a byte b holds it as (b − 26)/200: 0 and 1 exactly, others
+// to 1/400, where bf16 has 1/512 near 1.
+func (f Func) Slope() bool { return f == Gelu || f == GeluTanh || f == Silu }
+
 // Unary applies Func elementwise. X and Y have the same shape. Forward may run
 // in place (Y is X) only where the operator says so. Backward reads X (the
 // forward input) and DY and writes DX = DY ∘ f′(X). When Deriv is not nil the
-// forward writes f′(X) into it, and the backward then reads Deriv and not X.
+// forward writes f′(X) into it, and the backward then reads Deriv and not X. Where
+// a kernel set has bf16, Deriv may be bytes (U8) for functions with a [Func.Slope].
 type Unary struct {
 	Func         Func
 	A, B         float64

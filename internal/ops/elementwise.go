@@ -37,7 +37,7 @@ func (g *Graph) Unary(f kernels.Func, a, b float64, x *Node) *Node {
 		Rows: rowOfBroadcast(x.Shape(), []*Node{x}, func(in []*Node) *Node { return g.Unary(f, a, b, in[0]) })}
 	deriv := storesDerivative[f] && g.Needs(x)
 	if deriv {
-		s.Slots = []Slot{{Shape: x.Shape()}}
+		s.Slots = []Slot{{Shape: x.Shape(), Bytes: f.Slope()}}
 	}
 	// Where the gradient needs the derivative, or the output's sign, or nothing,
 	// the output may take x's place.

@@ -74,9 +74,11 @@ type Narrow struct {
 }
 
 // Slot is a saved output: its shape, and its storage when not the float type.
+// Bytes says that where it may be bf16 it may be bytes too, for slopes.
 type Slot struct {
 	Shape []int
 	Kind  buffer.Storage
+	Bytes bool
 }
 
 // Read names a slot of the operator that made Of.

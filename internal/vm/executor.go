@@ -123,6 +123,8 @@ func (p *Program) stepOf(n *ops.Node) *step {
 
 func (e *Executor) view(st *storage, kind buffer.Storage, shape []int) *buffer.Buffer {
 	switch {
+	case st.slope:
+		return e.arena.At(st.offset, buffer.U8, shape...)
 	case st.narrow && st.owned():
 		return e.arena.At(st.offset, buffer.BF16, shape...)
 	case st.one:

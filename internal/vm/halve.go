@@ -15,7 +15,7 @@ const (
 	mostNarrow  = 1 << 14
 )
 
-// halve makes storages bf16 that all their operators may have so.
+// halve makes storages bf16 that all their operators may have so, and slopes bytes.
 func (p *Program) halve(slots map[*ops.Node][]*storage) {
 	wide := map[*storage]bool{}
 	see := func(st *storage, may bool, shape []int, kind buffer.Storage) {
@@ -28,6 +28,7 @@ func (p *Program) halve(slots map[*ops.Node][]*storage) {
 		}
 	}
 	var all []*storage
+	slopes := map[*storage]bool{}
 	for _, s := range p.steps {
 		var n ops.Narrow
 		kind := buffer.F32
@@ -41,6 +42,7 @@ func (p *Program) halve(slots map[*ops.Node][]*storage) {
 		}
 		for i, st := range s.slots {
 			all = append(all, st)
+			slopes[st] = s.op.Slots[i].Bytes
 			see(st, slices.Contains(n.Slots, i), s.op.Slots[i].Shape, s.op.SlotStorage(i))
 		}
 		if s.op != nil {
@@ -56,6 +58,10 @@ func (p *Program) halve(slots map[*ops.Node][]*storage) {
 		if st.owned() && !wide[st] && !st.narrow {
 			st.narrow = true
 			st.bytes /= 2
+			if slopes[st] {
+				st.slope = true
+				st.bytes /= 2
+			}
 		}
 	}
 }

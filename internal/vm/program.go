@@ -43,7 +43,8 @@ type storage struct {
 	first, end int // steps between which it is alive, both included
 	offset     int
 	input      *ops.Node // set for leaves: the memory is the caller's
-	narrow     bool      // bf16
+	narrow     bool      // bf16, or bytes where
+	slope      bool      // … these are derivatives
 	one        bool      // the unit seed of Grad
 }
 

@@ -118,37 +118,41 @@ static const float *T(widened)(vl_mat m, vl_n r, vl_n i, vl_n n, float *wide) {
 	return T(floats)(m, r, i, wide);
 }
 static void T(narrowed)(vl_mat m, vl_n r, vl_n i, vl_n n, const float *wide) {
-	if (m.half) T(narrow)(1, n, 1, wide, n, vl_from_at(m, r, i).p, n);
+	if (m.half == VL_SLOPES) {
+		uint8_t *to = vl_from_at(m, r, i).p;
+		for (vl_n k = 0; k < n; k += LANES) T(put_slope)(to, k, n - k < LANES ? n - k : LANES, T(load_n)(wide + k, n - k < LANES ? n - k : LANES));
+	} else if (m.half) T(narrow)(1, n, 1, wide, n, vl_from_at(m, r, i).p, n);
 }
 
-INLINE void T(map_step)(const int f, const int half, float a, float b, vl_n i, vl_n n, const void *x, void *y, void *d) {
+INLINE void T(map_step)(const int f, const int half, const int slopes, float a, float b, vl_n i, vl_n n, const void *x, void *y, void *d) {
 	vf v, w;
 	T(fd)(f, T(get)(x, i, n, half), a, b, &v, &w);
 	T(put)(y, i, n, half, v);
-	if (d) T(put)(d, i, n, half, w);
+	if (d && slopes) T(put_slope)(d, i, n, w);
+	else if (d) T(put)(d, i, n, half, w);
 }
 
-INLINE void T(map_row)(const int f, const int half, float a, float b, vl_n cols, const void *x, void *y, void *d) {
+INLINE void T(map_row)(const int f, const int half, const int slopes, float a, float b, vl_n cols, const void *x, void *y, void *d) {
 	vl_n i = 0;
-	for (; i + LANES <= cols; i += LANES) T(map_step)(f, half, a, b, i, LANES, x, y, d);
-	if (i < cols) T(map_step)(f, half, a, b, i, cols - i, x, y, d);
+	for (; i + LANES <= cols; i += LANES) T(map_step)(f, half, slopes, a, b, i, LANES, x, y, d);
+	if (i < cols) T(map_step)(f, half, slopes, a, b, i, cols - i, x, y, d);
 }
 
 // One element-wise loop for all functions: after inlining f and half are
-// constants, and d may be NULL as one.
-INLINE void T(map_rows)(const int f, const int half, float a, float b, vl_n rows, vl_n cols, vl_mat x, vl_mat y, vl_mat d) {
+// constants, and d may be NULL as one. slopes: d is in bytes.
+INLINE void T(map_rows)(const int f, const int half, const int slopes, float a, float b, vl_n rows, vl_n cols, vl_mat x, vl_mat y, vl_mat d) {
 	for (vl_n r = 0; r < rows; r++) {
 		const void *px = vl_at(x.p, r * x.pitch, half);
 		void *py = vl_at(y.p, r * y.pitch, half);
-		if (d.p) T(map_row)(f, half, a, b, cols, px, py, vl_at(d.p, r * d.pitch, half));
-		else T(map_row)(f, half, a, b, cols, px, py, NULL);
+		if (d.p) T(map_row)(f, half, slopes, a, b, cols, px, py, vl_at(d.p, r * d.pitch, slopes ? VL_SLOPES : half));
+		else T(map_row)(f, half, slopes, a, b, cols, px, py, NULL);
 	}
 }
 
 // map in float32
 static int T(unary)(int f, float a, float b, vl_n rows, vl_n cols, vl_mat x, vl_mat y, vl_mat d) {
 	switch (f) {
-#define DO(F) case F: T(map_rows)(F, 0, a, b, rows, cols, x, y, d); return 1;
+#define DO(F) case F: T(map_rows)(F, 0, 0, a, b, rows, cols, x, y, d); return 1;
 	EACH_FUNCTION(DO)
 #undef DO
 	}
@@ -158,9 +162,17 @@ static int T(unary)(int f, float a, float b, vl_n rows, vl_n cols, vl_mat x, vl_
 static int T(map)(int f, float a, float b, vl_n rows, vl_n cols, vl_mat x, vl_mat y, vl_mat d) {
 	if (!x.half && !y.half && !d.half) return T(unary)(f, a, b, rows, cols, x, y, d);
 #if HALVES
+	if (x.half && y.half && d.half == VL_SLOPES) {
+		switch (f) {
+		case VL_GELU: T(map_rows)(VL_GELU_ROUGH, 1, 1, a, b, rows, cols, x, y, d); return 1;
+		case VL_GELU_TANH: T(map_rows)(VL_GELU_TANH_ROUGH, 1, 1, a, b, rows, cols, x, y, d); return 1;
+		case VL_SILU: T(map_rows)(VL_SILU_ROUGH, 1, 1, a, b, rows, cols, x, y, d); return 1;
+		}
+		return 0;
+	}
 	if (x.half && y.half && (!d.p || d.half)) {
 		switch (T(rough)(f)) {
-#define DO(F) case F: T(map_rows)(F, 1, a, b, rows, cols, x, y, d); return 1;
+#define DO(F) case F: T(map_rows)(F, 1, 0, a, b, rows, cols, x, y, d); return 1;
 		EACH_HALF_FUNCTION(DO)
 #undef DO
 		}
@@ -226,6 +238,24 @@ static int T(map_backward)(int f, float a, float b, int acc, vl_n rows, vl_n col
 			T(narrowed)(dx, r, i, n, bd);
 		}
 	return 1;
+}
+
+INLINE void T(slope_rows)(const int gh, const int dh, int acc, vl_n rows, vl_n cols, vl_mat d, vl_mat dy, vl_mat dx) {
+	for (vl_n r = 0; r < rows; r++) {
+		const void *s = vl_at(d.p, r * d.pitch, VL_SLOPES), *g = vl_at(dy.p, r * dy.pitch, gh);
+		void *to = vl_at(dx.p, r * dx.pitch, dh);
+		for (vl_n i = 0; i < cols; i += LANES) {
+			vl_n n = cols - i < LANES ? cols - i : LANES;
+			vf v = T(get_slope)(s, i, n) * T(get)(g, i, n, gh);
+			if (acc) v += T(get)(to, i, n, dh);
+			T(put)(to, i, n, dh, v);
+		}
+	}
+}
+
+static void T(slopes)(int acc, vl_n rows, vl_n cols, vl_mat d, vl_mat dy, vl_mat dx) {
+	if (dy.half && dx.half) T(slope_rows)(1, 1, acc, rows, cols, d, dy, dx);
+	else T(slope_rows)(dy.half, dx.half, acc, rows, cols, d, dy, dx);
 }
 
 INLINE vf T(op)(const int f, vf x, vf z) {

@@ -29,12 +29,12 @@ func half(bufs ...kernels.Buf) bool {
 	return false
 }
 
-// widened puts views that say float32 in place of the buffers in bf16, for a check
-// of all else, and reports whether there are any.
+// widened puts views that say float32 in place of the buffers in bf16 or bytes, for
+// a check of all else, and reports whether there are any.
 func widened(bufs ...*kernels.Buf) bool {
 	any := false
 	for _, b := range bufs {
-		if half(*b) {
+		if half(*b) || slopes(*b) {
 			c := **b
 			c.Storage = buffer.F32
 			*b, any = &c, true

@@ -266,6 +266,48 @@ func testMixes(t *testing.T, k *Kernels, limit int) {
 			every("UnaryBackward", 1, bufs{&u.X, &u.DY, &u.DX}, 2, func(k kernels.Kernels) (kernels.Run, error) { return k.UnaryBackward(u) })
 		}
 	}
+	for _, f := range []kernels.Func{kernels.Gelu, kernels.GeluTanh, kernels.Silu} {
+		want := clone(d)
+		whole, err := kernels.Go{}.Unary(kernels.Unary{Func: f, X: x, Y: clone(y), Deriv: want})
+		run(t, whole, err)
+		bytes := buffer.New(buffer.U8, rows, cols)
+		slope := func(i, j int) float64 { return (float64(bytes.U8()[i*cols+j]) - 26) / 200 }
+		u := kernels.Unary{Func: f, X: x, Y: y}
+		every("Unary with slopes", small, bufs{&u.X, &u.Y}, 1, func(set kernels.Kernels) (kernels.Run, error) {
+			if set != kernels.Kernels(k) {
+				return set.Unary(u)
+			}
+			u := u
+			u.Deriv = bytes
+			made, err := set.Unary(u)
+			return func() {
+				made()
+				for i := range rows {
+					for j := range cols {
+						if got, want := slope(i, j), float64(want.F32()[i*want.Pitch+j]); math.Abs(got-want) > 1./400+1./512 {
+							t.Fatalf("limit %d: function %d has the slope %v at %v, want %v", limit, f, got, x.F32()[i*x.Pitch+j], want)
+						}
+					}
+				}
+			}, err
+		})
+		read := clone(d)
+		for i := range rows {
+			for j := range cols {
+				read.F32()[i*read.Pitch+j] = float32(slope(i, j))
+			}
+		}
+		for _, acc := range []bool{false, true} {
+			u := kernels.Unary{Func: f, DY: y, DX: z, Accumulate: acc}
+			every("UnaryBackward from slopes", 1, bufs{&u.DY, &u.DX}, 1, func(set kernels.Kernels) (kernels.Run, error) {
+				u := u
+				if u.Deriv = bytes; set != kernels.Kernels(k) {
+					u.Deriv = read
+				}
+				return set.UnaryBackward(u)
+			})
+		}
+	}
 	for _, acc := range []bool{false, true} {
 		u := kernels.Unary{Func: kernels.Gelu, DY: y, DX: z, Deriv: d, Accumulate: acc}
 		every("UnaryBackward from Deriv", 1, bufs{&u.DY, &u.Deriv, &u.DX}, 2, func(k kernels.Kernels) (kernels.Run, error) { return k.UnaryBackward(u) })

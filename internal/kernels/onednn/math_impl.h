@@ -53,6 +53,34 @@ INLINE void T(put)(void *p, vl_n i, vl_n n, int half, vf v) {
 	else memcpy(p, &h, n * 2);
 }
 
+// n bytes as numbers, and back.
+typedef uint8_t T(bytes) __attribute__((vector_size(LANES)));
+INLINE vi T(from_bytes)(const uint8_t *p, vl_n n) {
+	T(bytes) b = {0};
+	if (n == LANES) memcpy(&b, p, LANES);
+	else memcpy(&b, p, n);
+#if LANES == 16
+	return (vi)_mm512_cvtepu8_epi32((__m128i)b);
+#elif LANES == 8
+	return (vi)_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((int64_t)b));
+#else
+	return __builtin_convertvector(b, vi);
+#endif
+}
+INLINE void T(to_bytes)(uint8_t *p, vi v, vl_n n) {
+#if LANES == 16
+	T(bytes) b = (T(bytes))_mm512_cvtepi32_epi8((__m512i)v);
+#else
+	T(bytes) b = __builtin_convertvector(v, T(bytes));
+#endif
+	if (n == LANES) memcpy(p, &b, LANES);
+	else memcpy(p, &b, n);
+}
+
+// Slopes; see kernels.Func.Slope.
+INLINE vf T(get_slope)(const void *p, vl_n i, vl_n n) { return (__builtin_convertvector(T(from_bytes)((const uint8_t *)p + i, n), vf) - 26) * 0.005f; }
+INLINE void T(put_slope)(void *p, vl_n i, vl_n n, vf v) { T(to_bytes)((uint8_t *)p + i, __builtin_convertvector(v * 200 + 26.5f, vi), n); }
+
 INLINE vf T(sel)(vi m, vf a, vf b) { return (vf)(((vi)a & m) | ((vi)b & ~m)); }
 INLINE vf T(max)(vf a, vf b) { return T(sel)(a > b, a, b); }
 INLINE vf T(min)(vf a, vf b) { return T(sel)(a < b, a, b); }

@@ -248,6 +248,7 @@ int vl_unary(int f, float a, float b, vl_n rows, vl_n cols, vl_mat x, vl_mat y, 
 	vl_deal(unary_part, &c);
 	return 1;
 }
+void vl_slopes(int acc, vl_n rows, vl_n cols, vl_mat d, vl_mat dy, vl_mat dx) { vl_kernels->slopes(acc, rows, cols, d, dy, dx); }
 int vl_unary_backward(int f, float a, float b, int acc, vl_n rows, vl_n cols, vl_mat x, vl_mat dy, vl_mat dx) {
 	return vl_kernels->map_backward(f, a, b, acc, rows, cols, x, dy, dx);
 }

@@ -84,6 +84,7 @@ void vl_copy(const vl_copy_box *b, const void *src, void *dst, void *whole);
 
 // The kernel set, by function.
 int vl_unary(int f, float a, float b, vl_n rows, vl_n cols, vl_mat x, vl_mat y, vl_mat d);
+void vl_slopes(int acc, vl_n rows, vl_n cols, vl_mat d, vl_mat dy, vl_mat dx);
 int vl_unary_backward(int f, float a, float b, int acc, vl_n rows, vl_n cols, vl_mat x, vl_mat dy, vl_mat dx);
 void vl_binary(int f, int acc, const vl_box *box, const void *x, const void *z, void *y);
 void vl_affine(vl_n rows, vl_n c, vl_mat x, const float *scale, const float *shift, vl_mat y, int acc);

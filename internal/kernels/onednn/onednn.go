@@ -230,8 +230,15 @@ func mat(b *buffer.Buffer) C.vl_mat {
 	if b == nil {
 		return C.vl_mat{}
 	}
-	return C.vl_mat{p: b.Pointer(), pitch: C.vl_n(b.Pitch), half: flag(half(b))}
+	m := C.vl_mat{p: b.Pointer(), pitch: C.vl_n(b.Pitch), half: flag(half(b))}
+	if slopes(b) {
+		m.half = C.VL_SLOPES
+	}
+	return m
 }
+
+// slopes reports whether b holds derivatives in bytes; see [kernels.Func.Slope].
+func slopes(b *buffer.Buffer) bool { return b != nil && b.Storage == buffer.U8 }
 
 func flag(b bool) C.int {
 	if b {

@@ -15,30 +15,6 @@ INLINE float T(mean_of)(const vl_pool_shape *s, vl_n h, vl_n w) {
 	return 1.0f / (nh * nw > 1 ? nh * nw : 1);
 }
 
-// n bytes as numbers, and back.
-typedef uint8_t T(bytes) __attribute__((vector_size(LANES)));
-INLINE vi T(from_bytes)(const uint8_t *p, vl_n n) {
-	T(bytes) b = {0};
-	if (n == LANES) memcpy(&b, p, LANES);
-	else memcpy(&b, p, n);
-#if LANES == 16
-	return (vi)_mm512_cvtepu8_epi32((__m128i)b);
-#elif LANES == 8
-	return (vi)_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((int64_t)b));
-#else
-	return __builtin_convertvector(b, vi);
-#endif
-}
-INLINE void T(to_bytes)(uint8_t *p, vi v, vl_n n) {
-#if LANES == 16
-	T(bytes) b = (T(bytes))_mm512_cvtepi32_epi8((__m512i)v);
-#else
-	T(bytes) b = __builtin_convertvector(v, T(bytes));
-#endif
-	if (n == LANES) memcpy(p, &b, LANES);
-	else memcpy(p, &b, n);
-}
-
 INLINE void T(pool_rows)(const int xh, const int yh, const vl_pool_shape *s, const void *x, void *y, uint8_t *index) {
 	vl_n c = s->c;
 	const int32_t none = (int32_t)(s->kh * s->kw);

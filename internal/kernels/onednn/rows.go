@@ -5,7 +5,11 @@ package onednn
 // #include "native.h"
 import "C"
 
-import "github.com/vislora/vislora/internal/kernels"
+import (
+	"fmt"
+
+	"github.com/vislora/vislora/internal/kernels"
+)
 
 // LayerNorm implements [kernels.Kernels].
 func (k *Kernels) LayerNorm(p kernels.LayerNorm) (kernels.Run, error) {
@@ -74,6 +78,9 @@ func (k *Kernels) Unary(p kernels.Unary) (kernels.Run, error) {
 	q := p
 	narrow := widened(&q.X, &q.Y, &q.Deriv)
 	s, err := q.Check(false)
+	if slopes(p.Deriv) && !p.Func.Slope() {
+		return nil, fmt.Errorf("kernels: Unary: the derivative of function %d does not fit into bytes", p.Func)
+	}
 	if !native(s, err, p.X) || !vectorised(p.Func) {
 		if narrow && err == nil {
 			return k.blocks(rowwise{in: []*kernels.Buf{&p.X}, out: []*kernels.Buf{&p.Y, &p.Deriv}, bind: func() (kernels.Run, error) { return k.Go.Unary(p) }})
@@ -91,6 +98,11 @@ func (k *Kernels) UnaryBackward(p kernels.Unary) (kernels.Run, error) {
 	q := p
 	narrow := widened(&q.X, &q.DY, &q.DX, &q.Deriv)
 	s, err := q.Check(true)
+	if native(s, err, p.DY) && slopes(p.Deriv) {
+		rows, cols := layout(p.DY, p.Deriv, p.DX)
+		d, dy, dx, acc := mat(p.Deriv), mat(p.DY), mat(p.DX), flag(p.Accumulate)
+		return func() { C.vl_slopes(acc, rows, cols, d, dy, dx) }, nil
+	}
 	if native(s, err, p.DY) && p.Deriv != nil {
 		return k.Binary(kernels.Binary{Func: kernels.Mul, X: p.DY, Z: p.Deriv, Y: p.DX, Accumulate: p.Accumulate})
 	}

@@ -25,14 +25,16 @@ static inline __attribute__((always_inline)) float vl_widened(uint16_t x) {
 }
 
 // Rows of float32, or of bf16 where half; p is NULL for an operand that is absent.
+// half is VL_SLOPES for the derivatives of kernels.Func.Slope, in bytes.
+enum { VL_SLOPES = 2 };
 typedef struct {
 	void *p;
 	vl_n pitch;
 	int half;
 } vl_mat;
 
-// Element i of memory that holds float32 or bf16.
-static inline __attribute__((always_inline)) void *vl_at(const void *p, vl_n i, int half) { return (char *)p + i * (half ? 2 : 4); }
+// Element i of memory that holds float32, bf16 or bytes.
+static inline __attribute__((always_inline)) void *vl_at(const void *p, vl_n i, int half) { return (char *)p + i * (half == VL_SLOPES ? 1 : half ? 2 : 4); }
 
 // The operand from an element on.
 static inline vl_mat vl_from_at(vl_mat m, vl_n row, vl_n col) {
@@ -83,6 +85,8 @@ typedef struct {
 	// f(x) into y, and f'(x) into d unless absent; 0 when the function is not here.
 	int (*map)(int f, float a, float b, vl_n rows, vl_n cols, vl_mat x, vl_mat y, vl_mat d);
 	int (*map_backward)(int f, float a, float b, int acc, vl_n rows, vl_n cols, vl_mat x, vl_mat dy, vl_mat dx);
+	// dx = dy·d, where d are slopes
+	void (*slopes)(int acc, vl_n rows, vl_n cols, vl_mat d, vl_mat dy, vl_mat dx);
 	void (*binary)(int f, int acc, const vl_box *box, const void *x, const void *z, void *y);
 	void (*affine)(vl_n rows, vl_n c, vl_mat x, const float *scale, const float *shift, vl_mat y, int acc);
 	void (*column_sum)(vl_n rows, vl_n c, vl_mat x, vl_mat z, float *y, int acc, float scale, double *sum);
