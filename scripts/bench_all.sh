@@ -193,7 +193,7 @@ have_real() { [ -n "$(vit)" ] && [ -n "$(picture)" ] || { say "no real data at $
 one_epoch() {
   "$VISLORA" train --model "$(vit)" --data "$real/grocery_classify" --preset inception --epochs 1 --batch 16 --lora-r 8 --lora-targets "$1" \
     --threads "$THREADS" --dtype "$best_dtype" --project "$work/epoch" --name run --exist-ok >&2 2>&1
-  echo "{\"seconds\": $(tail -n 1 "$work/epoch/run/results.csv" | cut -d , -f 2), \"peak_rss_mb\": $(sed 's/,$//' "$work/epoch/run/metrics.json" | field peak_rss_mb)}"
+  echo "{\"seconds\": $(tail -n 1 "$work/epoch/run/results.csv" | awk -F, '{ printf "%.2f", $2 }'), \"peak_rss_mb\": $(sed 's/,$//' "$work/epoch/run/metrics.json" | field peak_rss_mb)}"
 }
 
 peer_epoch() {
@@ -232,7 +232,7 @@ tell_epoch() {
 kept() {
   "$VISLORA" train --model "$(vit)" --data "$real/grocery_classify" --preset inception --epochs 4 --batch 16 --lora-r 8 --lora-targets all --lora-layers 8-11 \
     --augment=false --cache-prefix "$1" --threads "$THREADS" --dtype "$best_dtype" --project "$work/kept" --name run --exist-ok >&2 2>&1
-  echo "{\"seconds\": $(awk -F, 'NR > 2 { print $2 - last } { last = $2 }' "$work/kept/run/results.csv" | median), \"peak_rss_mb\": $(sed 's/,$//' "$work/kept/run/metrics.json" | field peak_rss_mb)}"
+  echo "{\"seconds\": $(awk -F, 'NR > 2 { print $2 - last } { last = $2 }' "$work/kept/run/results.csv" | median | xargs printf %.2f), \"peak_rss_mb\": $(sed 's/,$//' "$work/kept/run/metrics.json" | field peak_rss_mb)}"
 }
 
 measure_prefix() {
