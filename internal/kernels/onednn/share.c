@@ -1,7 +1,7 @@
 //go:build onednn
 
 // Threads that share one kernel, for the time in which a batch is too small to
-// give every executor a shard: the rows, or heads, of a kernel are dealt out, and
+// give every executor a shard: the rows, columns or heads of a kernel are dealt out, and
 // what each thread computes does not depend on how many there are.
 
 #include "thread.h"
