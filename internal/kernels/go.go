@@ -7,9 +7,10 @@ import (
 // Go is the portable implementation: no cgo, float32 or float64. Where the
 // processor is an amd64 with AVX2 or AVX-512, loops over float32 that bound a step
 // are in assembly (files simd*, tile*), found out when the program starts; pure Go
-// does the same everywhere else, in float64, and with the tag purego. Sums that decide accuracy (statistics, column sums, reductions) run in
-// float64, and every order of summation is fixed, so the same input gives the
-// same bytes. It holds no state; values may be shared and copied freely.
+// does the same everywhere else, in float64, and with the tag purego. Sums that
+// decide accuracy (statistics, column sums, reductions) run in float64, and every
+// order of summation is fixed, so the same input gives the same bytes. It holds no
+// state; values may be shared and copied freely.
 type Go struct{}
 
 var _ Kernels = Go{}

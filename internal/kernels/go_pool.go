@@ -35,15 +35,18 @@ func (p *Pool) divisor(h0, h1, ph, w0, w1, pw int) int {
 // taken is what Index is made of.
 type taken interface{ uint8 | int64 }
 
-func pool[T buffer.Float](p Pool) Run {
+// byIndex picks the loop for what Index is kept in; averages have none.
+func byIndex(p Pool, bytes func(Pool, []uint8) Run, wide func(Pool, []int64) Run) Run {
 	switch {
 	case !p.Max || p.Index == nil:
-		return poolOf[T, uint8](p, nil)
+		return bytes(p, nil)
 	case p.Index.Storage == buffer.U8:
-		return poolOf[T](p, p.Index.U8())
+		return bytes(p, p.Index.U8())
 	}
-	return poolOf[T](p, p.Index.I64())
+	return wide(p, p.Index.I64())
 }
+
+func pool[T buffer.Float](p Pool) Run { return byIndex(p, poolOf[T, uint8], poolOf[T, int64]) }
 
 func poolOf[T buffer.Float, I taken](p Pool, index []I) Run {
 	x, y := buffer.Floats[T](p.X), buffer.Floats[T](p.Y)
@@ -112,13 +115,7 @@ func poolOf[T buffer.Float, I taken](p Pool, index []I) Run {
 }
 
 func poolBackward[T buffer.Float](p Pool) Run {
-	switch {
-	case !p.Max:
-		return poolBackwardOf[T, uint8](p, nil)
-	case p.Index.Storage == buffer.U8:
-		return poolBackwardOf[T](p, p.Index.U8())
-	}
-	return poolBackwardOf[T](p, p.Index.I64())
+	return byIndex(p, poolBackwardOf[T, uint8], poolBackwardOf[T, int64])
 }
 
 func poolBackwardOf[T buffer.Float, I taken](p Pool, index []I) Run {

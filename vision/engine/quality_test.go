@@ -211,6 +211,16 @@ func (q *quality) step(t testing.TB, epoch, batch int, lr float64) float64 {
 	return l
 }
 
+// epochs trains the ten of a recorded run.
+func (q *quality) epochs(t testing.TB, lr float64) {
+	t.Helper()
+	for e := range 10 {
+		for b := range 18 {
+			q.step(t, e, b, lr)
+		}
+	}
+}
+
 func (q *quality) accuracy(t testing.TB) float64 {
 	t.Helper()
 	right := 0
@@ -334,11 +344,7 @@ func TestRecordedAccuracy(t *testing.T) {
 			continue
 		}
 		q := setUp(t, r)
-		for e := range 10 {
-			for b := range 18 {
-				q.step(t, e, b, r.LR)
-			}
-		}
+		q.epochs(t, r.LR)
 		got, want := q.accuracy(t), r.Accuracy[len(r.Accuracy)-1]
 		t.Logf("%s %s lr %g seed %d: %.4f, PyTorch %.4f", r.Backbone, r.Method, r.LR, r.Seed, got, want)
 		if math.Abs(got-want) > 0.02 {
@@ -373,11 +379,7 @@ func TestBF16Accuracy(t *testing.T) {
 			if q.s.dtype != dtype {
 				t.Skip("bf16 is not faster here")
 			}
-			for e := range 10 {
-				for b := range 18 {
-					q.step(t, e, b, r.LR)
-				}
-			}
+			q.epochs(t, r.LR)
 			score[i] = q.accuracy(t)
 		}
 		t.Logf("%s seed %d: f32 %.4f, bf16 %.4f", r.Backbone, r.Seed, score[0], score[1])

@@ -199,7 +199,7 @@ func windowShape(x, y []int, xp, yp int, kernel, stride [2]int, pads [4]int, dil
 
 // pooling describes p to the own loops, x and y or their gradients; nil where they
 // do not do it.
-func (k *Kernels) pooling(p kernels.Pool, x, y kernels.Buf) *C.vl_pool_shape {
+func pooling(p kernels.Pool, x, y kernels.Buf) *C.vl_pool_shape {
 	if p.Max && p.IndexStorage() != buffer.U8 {
 		return nil
 	}
@@ -221,7 +221,7 @@ func (k *Kernels) Pool(p kernels.Pool) (kernels.Run, error) {
 	narrow := widened(&q.X, &q.Y)
 	s, err := q.Check(false)
 	if native(s, err, q.Y) {
-		if c := k.pooling(p, p.X, p.Y); c != nil {
+		if c := pooling(p, p.X, p.Y); c != nil {
 			x, y, index := p.X.Pointer(), p.Y.Pointer(), taps(p.Index)
 			return func() { C.vl_pool(c, x, y, index) }, nil
 		}
@@ -238,7 +238,7 @@ func (k *Kernels) PoolBackward(p kernels.Pool) (kernels.Run, error) {
 	narrow := widened(&q.DX, &q.DY)
 	s, err := q.Check(true)
 	if native(s, err, q.DX) && p.Kernel[0]*p.Kernel[1] <= C.VL_POOL_TAPS {
-		if c := k.pooling(p, p.DX, p.DY); c != nil {
+		if c := pooling(p, p.DX, p.DY); c != nil {
 			dx, dy, index, acc := p.DX.Pointer(), p.DY.Pointer(), taps(p.Index), flag(p.Accumulate)
 			return func() { C.vl_pool_backward(c, dy, index, dx, acc) }, nil
 		}

@@ -95,17 +95,6 @@ static void whole_tap(pass *s, table *t, const float *const *first, vl_n all, vl
 	}
 }
 
-// share is what a thread makes of a product, rows or panels.
-typedef struct {
-	vl_n row, rows_end, panel, panels_end;
-} share;
-
-static share share_of(const vl_product *p, vl_n m, int part, int parts) {
-	vl_n all = panels(p->n), mr = vl_kernels->rows;
-	if (vl_deals_columns(p, all, parts)) return (share){0, m, vl_from(all, 1, part, parts), vl_from(all, 1, part + 1, parts)};
-	return (share){vl_from(m, mr, part, parts), vl_from(m, mr, part + 1, parts), 0, all};
-}
-
 static vl_n padded(vl_n rows) {
 	vl_n mr = vl_kernels->rows;
 	return (rows + mr - 1) / mr * mr;
@@ -127,7 +116,7 @@ static void multiply(void *arg, int part, int parts) {
 	float *to[ROWS + 16];
 	const float *first[ROWS + 16];
 	vl_n most = TILES * vl_kernels->rows;
-	share own = share_of(p, p->m, part, parts);
+	vl_share_of_product own = vl_share_of(p, p->m, vl_kernels->rows, panels(p->n), part, parts);
 	for (vl_n i0 = own.row; i0 < own.rows_end; i0 += most) {
 		vl_n rows = own.rows_end - i0 < most ? own.rows_end - i0 : most, all = padded(rows);
 		pass s = {p, c->bias, to, rows, room(1, p->k), p->acc, own.panel, own.panels_end};
@@ -160,7 +149,7 @@ static void convolve(void *arg, int part, int parts) {
 	for (vl_n phase = 0; phase < vl_phases(w); phase++) {
 		vl_phase_of(w, phase, &f);
 		vl_n most = TILES * vl_kernels->rows;
-		share own = share_of(p, pictures * f.oh * f.ow, part, parts);
+		vl_share_of_product own = vl_share_of(p, pictures * f.oh * f.ow, vl_kernels->rows, panels(p->n), part, parts);
 		for (vl_n i0 = own.row; i0 < own.rows_end; i0 += most) {
 			vl_n rows = own.rows_end - i0 < most ? own.rows_end - i0 : most, all = padded(rows);
 			pass s = {p, c->bias, to, rows, room(f.n, p->k), p->acc, own.panel, own.panels_end};

@@ -39,13 +39,6 @@ typedef struct {
 	vl_window at;
 } vl_product;
 
-// Whether threads share a product's columns and not its rows: then every thread
-// reads all of a, which is the less of the two, and its part of b. h belongs to rows.
-static inline int vl_deals_columns(const vl_product *p, vl_n panels, int parts) {
-	vl_n taps = p->window ? p->at.kh * p->at.kw : 1;
-	return parts > 1 && !p->r && p->n * taps > p->m && (panels % parts == 0 || panels >= 4 * parts);
-}
-
 // How many floats b or hb take packed, and their packing: element (tap, k, n) of
 // w is at tap·st + k·sk + n·sn.
 vl_n vl_packed_floats(vl_n taps, vl_n k, vl_n n);

@@ -110,7 +110,7 @@ typedef struct {
 	vl_origin at[ROWS];
 	vl_n n;
 	vl_cell_run runs[2 * VL_TAPS];
-	vl_n panel, panels_end; // that are made
+	vl_share_of_product own; // what is made
 } chunk;
 
 // fill divides rows into blocks, which are packed.
@@ -182,16 +182,6 @@ static void hidden(const call *c, chunk *k) {
 	}
 }
 
-// deal gives a thread its panels, or all of them and its rows, of m in pieces of
-// unit.
-static void deal(const vl_product *p, chunk *k, vl_n m, vl_n unit, int part, int parts, vl_n *from, vl_n *end) {
-	int columns = vl_deals_columns(p, vl_cells(p->n), parts);
-	k->panel = columns ? vl_from(vl_cells(p->n), 1, part, parts) : 0;
-	k->panels_end = columns ? vl_from(vl_cells(p->n), 1, part + 1, parts) : vl_cells(p->n);
-	*from = columns ? 0 : vl_from(m, unit, part, parts);
-	*end = columns ? m : vl_from(m, unit, part + 1, parts);
-}
-
 // flush multiplies a chunk by its panels.
 static void flush(const call *c, chunk *k) {
 	const vl_product *p = c->p;
@@ -199,7 +189,7 @@ static void flush(const call *c, chunk *k) {
 	vl_n size = p->y16 ? 2 : 4;
 	vl_cell_put last = {.rows = 0};
 	int turn = 0, past = !p->acc && p->m * p->n * size > CACHED;
-	for (vl_n j = k->panel; j < k->panels_end; j++) {
+	for (vl_n j = k->own.panel; j < k->own.panels_end; j++) {
 		vl_n cols = p->n - j * CELL < CELL ? p->n - j * CELL : CELL;
 		for (vl_n i = 0; i < k->blocks; i++, turn ^= 1) {
 			vl_n rows = k->rows[i];
@@ -224,9 +214,8 @@ static void multiply(void *arg, int at, int parts) {
 	const vl_product *p = c->p;
 	vl_n own = vl_cells(p->k), thin = thin_steps(p->r), size = p->a16 ? 2 : 4;
 	chunk k;
-	vl_n from, end;
-	deal(p, &k, p->m, CELL, at, parts, &from, &end);
-	vl_n most = rows_of(end - from, own + thin);
+	k.own = vl_share_of(p, p->m, CELL, vl_cells(p->n), at, parts);
+	vl_n from = k.own.row, end = k.own.rows_end, most = rows_of(end - from, own + thin);
 	k.steps = k.packed = own, k.cells = own + thin, k.n = 1 + (thin > 0);
 	k.runs[0] = (vl_cell_run){c->b, own, own * CELL_SIZE}, k.runs[1] = (vl_cell_run){c->hb, thin, thin * CELL_SIZE};
 	k.a = vl_room(most * k.cells * CELL * 2);
@@ -320,9 +309,8 @@ static void convolve(void *arg, int at, int parts) {
 		steps_of(&k, &f, all, &a, c->b);
 		if (wide) steps_of(&k, &f, all, &h, c->hb);
 		else if (thin) k.runs[k.n++] = (vl_cell_run){c->hb, thin, thin * CELL_SIZE};
-		vl_n from, end;
-		deal(p, &k, m, CELL, at, parts, &from, &end);
-		vl_n most = rows_of(end - from, k.cells + 1);
+		k.own = vl_share_of(p, m, CELL, vl_cells(p->n), at, parts);
+		vl_n from = k.own.row, end = k.own.rows_end, most = rows_of(end - from, k.cells + 1);
 		// Joined terms may be float32: two blocks more.
 		k.a = vl_room((most + 2 * CELL) * (k.cells + 1) * CELL * 2);
 		for (vl_n i0 = from; i0 < end; i0 += most) {
@@ -436,10 +424,9 @@ static void slide(void *arg, int part, int parts) {
 	uint16_t *room = vl_room(fit * whole * pixel * 2 + BLOCKS * thin * CELL_SIZE * 2);
 	k.a = room + fit * whole * pixel;
 	strip s[STRIPS];
-	vl_n l, end;
-	deal(p, &k, lines, 1, part, parts, &l, &end);
+	k.own = vl_share_of(p, lines, 1, vl_cells(p->n), part, parts);
 	vl_cells_begin();
-	while (l < end) {
+	for (vl_n l = k.own.row, end = k.own.rows_end; l < end;) {
 		vl_n n = 0;
 		for (; n < fit && l < end; n++, l += s[n - 1].lines) {
 			vl_n y = l % w->oh, here = w->oh - y < end - l ? w->oh - y : end - l;
@@ -511,6 +498,12 @@ static void give(const sum_call *c, const float *s, vl_n h, vl_n i, vl_n j, vl_n
 	}
 }
 
+// fold adds the sums of n rows' lesser parts, which lie below, to those of the greater.
+static void fold(float *s, vl_n n, vl_n rows, vl_n copies) {
+	for (vl_n q = 0; copies > 1 && q < rows; q++)
+		for (vl_n e = 0; e < CELL; e++) s[q * CELL + e] += s[(n + q) * CELL + e];
+}
+
 // The side with fewer columns is packed once, as rows; the other passes by, a panel
 // of columns at a time, at every tap of a window.
 static void sum_rows(void *arg, int at, int parts) {
@@ -560,8 +553,7 @@ static void sum_rows(void *arg, int at, int parts) {
 			for (vl_n i = 0; i < few.n; i += CELL) {
 				vl_n here = few.n - i < CELL ? few.n - i : CELL;
 				vl_cells_multiply(halves(here * copies), halves(cols), rows + i / CELL * cells * CELL_SIZE, &run, 1, 0, s, NULL);
-				for (vl_n q = 0; copies > 1 && q < here; q++)
-					for (vl_n e = 0; e < CELL; e++) s[q * CELL + e] += s[(few.n + q) * CELL + e];
+				fold(s, few.n, here, copies);
 				give(c, s, here, i, j, cols, tap, turn, p->acc || k0);
 			}
 		}
@@ -578,14 +570,11 @@ static int moves(const vl_row_sum *p) {
 	return p->window && w->sh * w->sw == 1 && !p->a16 && p->m <= CELL / 2 && w->pt <= (w->kh - 1) * w->dh;
 }
 
-// A row of the map with its lines of zeros: pixel x of line y.
-typedef struct {
-	vl_n picture, y, x;
-} place;
+// Row v of a map whose pictures have so many lines, those of zeros among them, and
+// the row behind it.
+INLINE vl_origin place_of(const vl_window *w, vl_n lines, vl_n v) { return (vl_origin){v / w->w / lines, v / w->w % lines, v % w->w}; }
 
-INLINE place place_of(const vl_window *w, vl_n lines, vl_n v) { return (place){v / w->w / lines, v / w->w % lines, v % w->w}; }
-
-INLINE void step(const vl_window *w, vl_n lines, place *p) {
+INLINE void step(const vl_window *w, vl_n lines, vl_origin *p) {
 	if (++p->x == w->w) p->x = 0, p->y++;
 	if (p->y == lines) p->y = 0, p->picture++;
 }
@@ -611,7 +600,7 @@ static void sum_moved(void *arg, int part, int parts) {
 		for (vl_n kx = 0; kx < w->kw; kx++) {
 			vl_n first = v0 - before, skip = first < 0 ? -first : 0, dx = w->pl - kx * w->dw;
 			memset(split, 0, skip * CELL * 2);
-			place at = place_of(w, lines, first + skip);
+			vl_origin at = place_of(w, lines, first + skip);
 			for (vl_n i = skip; i < terms; i++, step(w, lines, &at)) {
 				vl_n x = at.x + dx;
 				int there = at.picture < pictures && at.y < w->oh && x >= 0 && x < w->ow;
@@ -621,7 +610,7 @@ static void sum_moved(void *arg, int part, int parts) {
 			for (vl_n q = 0; q < CELL; q++)
 				for (vl_n i = 0; i < terms; i += CELL) memcpy(few + (kx * CELL + q) * terms + i, turned + i * CELL + q * CELL, 2 * CELL);
 		}
-		place to = place_of(w, lines, v0);
+		vl_origin to = place_of(w, lines, v0);
 		for (vl_n i = 0; i < n; i++, step(w, lines, &to)) row[i] = to.y < w->h ? (const char *)c->b + ((to.picture * w->h + to.y) * w->w + to.x) * p->ldb * size : NULL;
 		for (vl_n j = vl_from(panels, 1, part, parts), end = vl_from(panels, 1, part + 1, parts); j < end; j++) {
 			vl_n cols = p->n - j * CELL < CELL ? p->n - j * CELL : CELL;
@@ -630,8 +619,7 @@ static void sum_moved(void *arg, int part, int parts) {
 				vl_n ky = t / w->kw, kx = t % w->kw;
 				vl_cell_run run = {panel, vl_cells(n), 0, few + kx * CELL * terms + (above - ky * w->dh) * w->w, steps, terms};
 				vl_cells_multiply(halves(wide), halves(cols), NULL, &run, 1, 0, s, NULL);
-				for (vl_n q = 0; copies > 1 && q < p->m; q++)
-					for (vl_n e = 0; e < CELL; e++) s[q * CELL + e] += s[(p->m + q) * CELL + e];
+				fold(s, p->m, p->m, copies);
 				give(c, s, p->m, 0, j * CELL, cols, t, 0, p->acc || v0);
 			}
 		}

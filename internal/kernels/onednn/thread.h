@@ -33,6 +33,20 @@ static inline vl_n vl_from(vl_n n, vl_n step, int part, int parts) {
 	return at < n ? at : n;
 }
 
+// What a thread makes of a product: rows, all panels of them, or panels of all rows.
+typedef struct {
+	vl_n row, rows_end, panel, panels_end;
+} vl_share_of_product;
+
+// m rows are dealt in pieces of unit. Where the weights are the larger factor panels
+// are: then every thread reads all of a and its part of b. h belongs to rows.
+static inline vl_share_of_product vl_share_of(const vl_product *p, vl_n m, vl_n unit, vl_n panels, int part, int parts) {
+	vl_n taps = p->window ? p->at.kh * p->at.kw : 1;
+	if (parts > 1 && !p->r && p->n * taps > p->m && (panels % parts == 0 || panels >= 4 * parts))
+		return (vl_share_of_product){0, m, vl_from(panels, 1, part, parts), vl_from(panels, 1, part + 1, parts)};
+	return (vl_share_of_product){vl_from(m, unit, part, parts), vl_from(m, unit, part + 1, parts), 0, panels};
+}
+
 // Whole cache lines for so many bytes.
 static inline size_t vl_aligned(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 #endif
