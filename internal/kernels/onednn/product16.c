@@ -7,6 +7,8 @@
 #include "product16.h"
 #include "taps.h"
 #include "thread.h"
+#include <pthread.h>
+#include <unistd.h>
 
 #if defined(__x86_64__)
 #pragma GCC optimize("O3")
@@ -15,7 +17,7 @@
 #include "lanes.h"
 
 enum {
-	ROOM = 384 << 10,      // bytes of packed rows that the panels stream past
+	SOME = 384 << 10,      // bytes of rows that the panels stream past
 	BLOCKS = 16,           // of 32 rows
 	ROWS = BLOCKS * CELL,
 	TERMS = 64,            // cells that a sum over rows takes at once
@@ -201,24 +203,52 @@ static void flush(const call *c, chunk *k) {
 	if (last.rows) vl_cells_put(&last);
 }
 
+static vl_n own_cache; // bytes of a core's own
+static pthread_once_t asked = PTHREAD_ONCE_INIT;
+
+static void ask(void) {
+	own_cache = sysconf(_SC_LEVEL2_CACHE_SIZE);
+	if (own_cache < SOME) own_cache = 1 << 20;
+}
+
+// Bytes of rows at a time. Panels that do not stay in a core's own cache come from
+// beyond it for each of these times: then rows take most of it.
+static vl_n bytes_of_rows(vl_n k, vl_n n) {
+	pthread_once(&asked, ask);
+	vl_n most = own_cache / 8 * 5;
+	return 2 * k * n < own_cache / 2 || most < SOME ? SOME : most;
+}
+
 // Rows at a time: whole blocks, as equal as can be.
-static vl_n rows_of(vl_n m, vl_n cells) {
-	vl_n most = ROOM / (cells * CELL_SIZE * 2), all = (m + CELL - 1) / CELL;
+static vl_n rows_of(vl_n m, vl_n cells, vl_n bytes) {
+	vl_n most = bytes / (cells * CELL_SIZE * 2), all = (m + CELL - 1) / CELL;
 	most = most < 1 ? 1 : most > BLOCKS ? BLOCKS : most;
 	vl_n chunks = (all + most - 1) / most;
 	return chunks ? (all + chunks - 1) / chunks * CELL : CELL;
 }
 
-static void multiply(void *arg, int at, int parts) {
+// Whether tiles can take a first factor from where it lies: whole cells of terms,
+// on whole cache lines.
+static int lies(const vl_product *p, const void *a) { return p->a16 && p->k % CELL == 0 && p->lda % CELL == 0 && (size_t)a % 64 == 0; }
+
+static void multiply(void *arg, int part, int parts) {
 	const call *c = arg;
 	const vl_product *p = c->p;
 	vl_n own = vl_cells(p->k), thin = thin_steps(p->r), size = p->a16 ? 2 : 4;
+	int direct = lies(p, c->a);
 	chunk k;
-	k.own = vl_share_of(p, p->m, CELL, vl_cells(p->n), at, parts);
-	vl_n from = k.own.row, end = k.own.rows_end, most = rows_of(end - from, own + thin);
-	k.steps = k.packed = own, k.cells = own + thin, k.n = 1 + (thin > 0);
-	k.runs[0] = (vl_cell_run){c->b, own, own * CELL_SIZE}, k.runs[1] = (vl_cell_run){c->hb, thin, thin * CELL_SIZE};
-	k.a = vl_room(most * k.cells * CELL * 2);
+	k.own = vl_share_of(p, p->m, CELL, vl_cells(p->n), part, parts);
+	vl_n from = k.own.row, end = k.own.rows_end, most = rows_of(end - from, own + thin, bytes_of_rows(p->k, p->n));
+	k.steps = own, k.packed = direct ? 0 : own, k.cells = k.packed + thin, k.n = 1 + (thin > 0);
+	// Rows that are missing of the last block are not read where they would lie.
+	vl_n tail = direct ? p->lda * CELL * 2 : 0;
+	char *space = vl_room(tail + most * k.cells * CELL * 2 + own * sizeof(vl_n));
+	uint16_t *last = (uint16_t *)space;
+	k.a = (uint16_t *)(space + tail);
+	vl_n *at = (vl_n *)(space + tail + most * k.cells * CELL * 2);
+	for (vl_n i = 0; i < own; i++) at[i] = i * CELL;
+	k.runs[0] = (vl_cell_run){c->b, own, own * CELL_SIZE, NULL, direct ? at : NULL, p->lda};
+	k.runs[1] = (vl_cell_run){c->hb, thin, thin * CELL_SIZE};
 	vl_cells_begin();
 	for (vl_n i0 = from; i0 < end; i0 += most) {
 		vl_n rows = end - i0 < most ? end - i0 : most;
@@ -227,8 +257,12 @@ static void multiply(void *arg, int at, int parts) {
 			k.to[i] = (char *)c->y + (i0 + i) * p->ldy * (p->y16 ? 2 : 4);
 			if (thin) k.h[i] = c->h + (i0 + i) * p->ldh;
 		}
-		for (vl_n i = 0; i < k.blocks; i++)
-			vl_cells_a((const char *)c->a + (i0 + i * CELL) * p->lda * size, p->a16, p->lda, k.rows[i], p->k, k.a + i * k.cells * CELL_SIZE);
+		for (vl_n i = 0; i < k.blocks; i++) {
+			const char *a = (const char *)c->a + (i0 + i * CELL) * p->lda * size;
+			if (!direct) vl_cells_a(a, p->a16, p->lda, k.rows[i], p->k, k.a + i * k.cells * CELL_SIZE);
+			else if (k.rows[i] == CELL) k.map[0][i] = (const uint16_t *)a;
+			else k.map[0][i] = memcpy(last, a, ((k.rows[i] - 1) * p->lda + p->k) * 2);
+		}
 		if (thin) hidden(c, &k);
 		flush(c, &k);
 	}
@@ -310,7 +344,7 @@ static void convolve(void *arg, int at, int parts) {
 		if (wide) steps_of(&k, &f, all, &h, c->hb);
 		else if (thin) k.runs[k.n++] = (vl_cell_run){c->hb, thin, thin * CELL_SIZE};
 		k.own = vl_share_of(p, m, CELL, vl_cells(p->n), at, parts);
-		vl_n from = k.own.row, end = k.own.rows_end, most = rows_of(end - from, k.cells + 1);
+		vl_n from = k.own.row, end = k.own.rows_end, most = rows_of(end - from, k.cells + 1, bytes_of_rows(f.n * p->k, p->n));
 		// Joined terms may be float32: two blocks more.
 		k.a = vl_room((most + 2 * CELL) * (k.cells + 1) * CELL * 2);
 		for (vl_n i0 = from; i0 < end; i0 += most) {
@@ -417,9 +451,9 @@ static void slide(void *arg, int part, int parts) {
 	k.runs[1] = (vl_cell_run){c->hb, more, more * CELL_SIZE, NULL, wide ? at[1] : NULL, b.wide};
 	// As many lines at a time as stay in the cache, of several pictures where they are
 	// small. A tile reads up to 31 pixels beyond the last row.
-	vl_n pixel = p->k + b.wide, most = ROOM / (b.line * pixel * 2) - b.above;
+	vl_n pixel = p->k + b.wide, bytes = bytes_of_rows(taps * p->k, p->n), most = bytes / (b.line * pixel * 2) - b.above;
 	most = most < 1 ? 1 : most > w->oh ? w->oh : most;
-	vl_n whole = (most + b.above) * b.line + CELL, fit = ROOM / (whole * pixel * 2);
+	vl_n whole = (most + b.above) * b.line + CELL, fit = bytes / (whole * pixel * 2);
 	fit = fit < 1 ? 1 : fit > STRIPS ? STRIPS : fit;
 	uint16_t *room = vl_room(fit * whole * pixel * 2 + BLOCKS * thin * CELL_SIZE * 2);
 	k.a = room + fit * whole * pixel;
@@ -561,6 +595,74 @@ static void sum_rows(void *arg, int at, int parts) {
 	vl_cells_end();
 }
 
+// A thin side in float32 pairs with a map in bf16 by vectors: so few columns leave
+// tiles empty, and what they need turned costs more than the products. The map's
+// even and odd columns are widened apart. Rows that stay in the near cache pass 32
+// columns at a time; part of the sums are kept meanwhile.
+enum { THIN = 8, NEAR = 128 << 10 };
+
+typedef struct {
+	const float *few;
+	const char *many;
+	vl_n ldf, ldm; // in floats, and in bytes
+} thin_rows;
+
+// thin_sums adds up rows at r ≤ THIN columns and 32 of the map, of which n are there.
+INLINE void thin_sums(const int r, const int whole, const thin_rows *t, vl_n rows, vl_n n, float *sums, int begins) {
+	const __m512i odd = _mm512_set1_epi32(0xffff0000);
+	const __mmask32 m = (__mmask32)vl_first(n - 16) << 16 | vl_first(n);
+	__m512 s[THIN][2];
+#pragma GCC unroll 8
+	for (int i = 0; i < r; i++) {
+		s[i][0] = begins ? _mm512_setzero_ps() : _mm512_loadu_ps(sums + i * CELL);
+		s[i][1] = begins ? _mm512_setzero_ps() : _mm512_loadu_ps(sums + i * CELL + 16);
+	}
+	const float *f = t->few;
+	const char *x = t->many;
+	for (; rows > 0; rows--, f += t->ldf, x += t->ldm) {
+		_mm_prefetch(x + 128, _MM_HINT_T0);
+		__m512i v = whole ? _mm512_loadu_si512(x) : _mm512_maskz_loadu_epi16(m, x);
+		__m512 a = _mm512_castsi512_ps(_mm512_slli_epi32(v, 16)), b = _mm512_castsi512_ps(_mm512_and_si512(v, odd));
+#pragma GCC unroll 8
+		for (int i = 0; i < r; i++) {
+			__m512 w = _mm512_set1_ps(f[i]);
+			s[i][0] = _mm512_fmadd_ps(w, a, s[i][0]), s[i][1] = _mm512_fmadd_ps(w, b, s[i][1]);
+		}
+	}
+#pragma GCC unroll 8
+	for (int i = 0; i < r; i++) _mm512_storeu_ps(sums + i * CELL, s[i][0]), _mm512_storeu_ps(sums + i * CELL + 16, s[i][1]);
+}
+
+static void sum_thin(void *arg, int part, int parts) {
+	const sum_call *c = arg;
+	const vl_row_sum *p = c->p;
+	int turn = !p->b16;
+	const float *few = turn ? c->b : c->a;
+	const char *many = turn ? c->a : c->b;
+	vl_n r = turn ? p->n : p->m, n = turn ? p->m : p->n, ldf = turn ? p->ldb : p->lda, ldm = 2 * (turn ? p->lda : p->ldb);
+	vl_n from = vl_from(n, CELL, part, parts), end = vl_from(n, CELL, part + 1, parts), each = NEAR / (2 * (end - from) + 1);
+	float *sums = vl_room(4 * r * (vl_cells(end - from) + 1) * CELL);
+	each = each < CELL ? CELL : each;
+	for (vl_n k0 = 0; k0 < p->k; k0 += each) {
+		vl_n rows = p->k - k0 < each ? p->k - k0 : each;
+		for (vl_n j = from; j < end; j += CELL)
+			for (vl_n i = 0; i < r; i += THIN) {
+				thin_rows t = {few + k0 * ldf + i, many + k0 * ldm + 2 * j, ldf, ldm};
+				float *to = sums + (j - from) * r + i * CELL;
+				vl_n here = r - i, cols = n - j;
+				if (here >= THIN && cols >= CELL) thin_sums(THIN, 1, &t, rows, CELL, to, !k0);
+				else if (here >= THIN) thin_sums(THIN, 0, &t, rows, cols, to, !k0);
+				else
+					for (vl_n q = 0; q < here; q++, t.few++) thin_sums(1, 0, &t, rows, cols, to + q * CELL, !k0);
+			}
+	}
+	for (vl_n j = from; j < end; j++)
+		for (vl_n i = 0; i < r; i++) {
+			float v = sums[(j / CELL * CELL - from) * r + i * CELL + j % 2 * 16 + j % CELL / 2], *y = turn ? c->y + j * p->ldy + i : c->y + i * p->ldy + j;
+			*y = p->acc ? *y + v : v;
+		}
+}
+
 // Without a stride every tap pairs a map with the same thin rows, moved: the map is
 // packed once, and the taps differ in where its partner's terms begin. These lie
 // turned, a row of terms for each column, once for every column of the window, where
@@ -629,7 +731,7 @@ static void sum_moved(void *arg, int part, int parts) {
 
 void vl_sum_rows(const vl_row_sum *p, const void *a, const void *b, float *y) {
 	sum_call c = {p, a, b, y};
-	vl_task task = moves(p) ? sum_moved : sum_rows;
+	vl_task task = moves(p) ? sum_moved : !p->window && p->a16 != p->b16 && (p->a16 ? p->n : p->m) <= 2 * THIN ? sum_thin : sum_rows;
 	if (p->m * p->n * p->k < 1000000) task(&c, 0, 1);
 	else vl_deal(task, &c);
 }
