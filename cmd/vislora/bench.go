@@ -21,7 +21,7 @@ func runBench(ctx context.Context, e *env, args []string) error {
 	e.fs.StringVar(&c.Mode, "mode", "train", "train (LoRA), probe, full, infer, or data: reading and augmenting the pictures of --data")
 	data := e.fs.String("data", "", "`folder` of class folders, for --mode data")
 	e.fs.IntVar(&c.Batch, "batch", 8, "images per step")
-	e.fs.StringVar(&c.DType, "dtype", engine.DTypeF32, "of products: f32, or bf16 where the processor is faster so")
+	e.fs.StringVar(&c.DType, "dtype", engine.DTypeF32, engine.DTypeHelp)
 	e.fs.IntVar(&c.Threads, "threads", 0, "compute threads, or loading threads; 0 = one per processor")
 	e.fs.StringVar(&c.Targets, "lora-targets", "", "as for train; default by architecture")
 	e.fs.Func("lora-layers", "as for train", func(s string) (err error) { c.Blocks, err = lora.ParseBlocks(s); return err })

@@ -28,7 +28,7 @@ func runPredict(ctx context.Context, e *env, args []string) error {
 	e.fs.IntVar(&c.ImgSz, "imgsz", 0, "input size; 0 = the model's")
 	e.fs.IntVar(&c.Batch, "batch", 0, "images per step; 0 = 16, and 4 with videos")
 	e.fs.IntVar(&c.Threads, "threads", 0, "compute threads; 0 = one per processor")
-	e.fs.StringVar(&c.DType, "dtype", engine.DTypeF32, "of products: f32, or bf16 where the processor is faster so")
+	e.fs.StringVar(&c.DType, "dtype", engine.DTypeF32, engine.DTypeHelp)
 	e.fs.IntVar(&c.Workers, "workers", 0, "image loading threads")
 	e.fs.Float64Var(&c.Conf, "conf", .25, "lowest score of a box")
 	e.fs.Float64Var(&c.IoU, "iou", .7, "overlap above which the lower of two boxes is dropped")

@@ -26,7 +26,7 @@ func runVal(ctx context.Context, e *env, args []string) error {
 	e.fs.Float64Var(&c.PixelSize, "pixel-size", 0, "side of a pixel in `mm`, for distances of borders (classes of pixels)")
 	e.fs.IntVar(&c.Batch, "batch", 16, "images per step")
 	e.fs.IntVar(&c.Threads, "threads", 0, "compute threads; 0 = one per processor")
-	e.fs.StringVar(&c.DType, "dtype", engine.DTypeF32, "of products: f32, or bf16 where the processor is faster so")
+	e.fs.StringVar(&c.DType, "dtype", engine.DTypeF32, engine.DTypeHelp)
 	e.fs.IntVar(&c.Workers, "workers", 0, "image loading threads")
 	e.fs.Uint64Var(&c.Seed, "seed", 0, "seed of the bootstrap and of an automatic split; 0 = the training's")
 	e.fs.Float64Var(&c.ValShare, "val-share", 0, "share of an automatic validation split; 0 = as in training")

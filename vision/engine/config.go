@@ -85,7 +85,7 @@ type TrainConfig struct {
 
 	Seed    uint64 `yaml:"seed"`
 	Threads int    `yaml:"threads"` // default: one per processor
-	DType   string `yaml:"dtype"`   // of products: f32 (default) or bf16
+	DType   string `yaml:"dtype"`   // of products: f32 (default), bf16x2 or bf16
 	Workers int    `yaml:"workers"`
 	// Recompute computes activations again in the backward pass instead of
 	// keeping them.

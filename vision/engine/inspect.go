@@ -230,6 +230,12 @@ func Capabilities() string {
 				k += " (bf16 is not faster on this processor)"
 			}
 			s.Close()
+			if s, ok, err = onednn.NewBF16x2(); ok {
+				k += ", bf16x2"
+			}
+			if err == nil {
+				s.Close()
+			}
 		}
 	}
 	fmt.Fprintf(&b, "kernels  %s\n", k)

@@ -17,23 +17,29 @@ import (
 type session struct {
 	team    *vm.Team
 	kernels kernels.Kernels
-	dtype   string // DTypeF32 or DTypeBF16
+	dtype   string // one of the DTypes
 	close   func()
 }
 
 // The types in which products are computed and, where nothing is lost by it,
-// activations kept. Sums, norms, losses and the optimiser are float32 in both.
+// activations kept. Sums, norms, losses and the optimiser are float32 in all.
 const (
-	DTypeF32  = "f32"
-	DTypeBF16 = "bf16" // f32 where the processor is not faster so
+	DTypeF32 = "f32"
+	// Values are float32; in products a factor is the sum of two numbers of bf16, 16
+	// bits where float32 has 24. f32 where the processor has no tiles for it.
+	DTypeBF16x2 = "bf16x2"
+	DTypeBF16   = "bf16" // f32 where the processor is not faster so
 )
+
+// DTypeHelp is what --dtype says of itself.
+const DTypeHelp = "of products: f32; bf16x2, float32 as sums of two bf16; or bf16: the last two where the processor is faster so"
 
 func checkDType(dtype string) error {
 	switch dtype {
-	case "", DTypeF32, DTypeBF16:
+	case "", DTypeF32, DTypeBF16x2, DTypeBF16:
 		return nil
 	}
-	return fmt.Errorf("dtype is %q: use %s or %s", dtype, DTypeF32, DTypeBF16)
+	return fmt.Errorf("dtype is %q: use %s, %s or %s", dtype, DTypeF32, DTypeBF16x2, DTypeBF16)
 }
 
 // openSession starts threads locked for the best kernels of this build. 0
@@ -52,13 +58,14 @@ func openSession(threads int, dtype string) (*session, error) {
 		team := vm.NewTeam(threads, nil)
 		return &session{team, kernels.Go{}, DTypeF32, team.Close}, nil
 	}
-	k, err := onednn.New()
+	open := map[string]func() (*onednn.Kernels, bool, error){DTypeBF16: onednn.NewBF16, DTypeBF16x2: onednn.NewBF16x2}[dtype]
+	if open == nil {
+		open = func() (*onednn.Kernels, bool, error) { k, err := onednn.New(); return k, false, err }
+	}
 	has := DTypeF32
-	if dtype == DTypeBF16 {
-		var ok bool
-		if k, ok, err = onednn.NewBF16(); ok {
-			has = DTypeBF16
-		}
+	k, ok, err := open()
+	if ok {
+		has = dtype
 	}
 	if err != nil {
 		return nil, err
@@ -69,8 +76,11 @@ func openSession(threads int, dtype string) (*session, error) {
 
 // described tells people in what products are computed.
 func (s *session) described() string {
-	if s.dtype == DTypeBF16 {
+	switch s.dtype {
+	case DTypeBF16:
 		return "products and activations in bf16; sums, norms, losses and the optimiser in f32"
+	case DTypeBF16x2:
+		return "products of sums of two bf16, 16 bits of each factor; everything else in f32"
 	}
 	return "f32: bf16 is not faster on this processor with these kernels (vislora version)"
 }

@@ -180,7 +180,7 @@ func (r *run) prepare() (err error) {
 	if r.session, err = openSession(c.Threads, c.DType); err != nil {
 		return err
 	}
-	if c.DType == DTypeBF16 {
+	if c.DType != DTypeF32 && c.DType != "" {
 		c.logf("dtype    %s", r.session.described())
 	}
 	samples := r.data.Split(datasets.Train)

@@ -25,6 +25,27 @@ func narrow(t *testing.T) *Kernels {
 	return n
 }
 
+// paired is a kernel set in pairs of bf16 whatever the size.
+func paired(t *testing.T) *Kernels {
+	locked(t)
+	n, ok, err := NewBF16x2()
+	if err != nil || !ok {
+		t.Skipf("this processor has no tiles (%v)", err)
+	}
+	t.Cleanup(n.Close)
+	n.least = 0
+	return n
+}
+
+// TestBF16x2 runs the suite with factors that are sums of two numbers of bf16, and
+// with products of whole numbers.
+func TestBF16x2(t *testing.T) {
+	k := paired(t)
+	testkernel.Run(t, k, buffer.F32, 2e-5)
+	testExact(t, k)
+	testThin(t, k)
+}
+
 // TestBF16 runs the suite with factors rounded to 8 significant bits.
 func TestBF16(t *testing.T) { testkernel.Run(t, narrow(t), buffer.F32, 2e-2) }
 
@@ -173,6 +194,7 @@ func few(r *rand.Rand, shape ...int) *buffer.Buffer {
 // on the way.
 func TestBF16Thin(t *testing.T) { testThin(t, narrow(t)) }
 
+// Values in bf16 are for the set that keeps them.
 func testThin(t *testing.T, k *Kernels) {
 	r := rand.New(rand.NewPCG(5, 6))
 	ranks := []int{1, 3, 8, 10, 12, 16, 20, 40}
@@ -216,6 +238,9 @@ func testThin(t *testing.T, k *Kernels) {
 		} {
 			for opt := range 8 {
 				down, acc, inBF16 := opt&1 != 0, opt&2 != 0, opt&4 != 0
+				if inBF16 && !k.bf16 {
+					continue
+				}
 				name := fmt.Sprintf("rank %d of %+v down=%v acc=%v bf16=%v", rank, c, down, acc, inBF16)
 				pad := c.dilation * (c.kernel / 2)
 				out := (c.size+2*pad-c.dilation*(c.kernel-1)-1)/c.stride + 1
@@ -252,7 +277,7 @@ func testThin(t *testing.T, k *Kernels) {
 				sameValues(t, "Conv "+name, ys[0], ys[1])
 				sameValues(t, "h of Conv "+name, hs[0], hs[1])
 				// Here h is rounded to bf16, and what its windows make may be large.
-				if !down {
+				if !down || k.pairs {
 					sameValues(t, "ConvBackwardData "+name, xs[0], xs[1])
 				}
 				sameValues(t, "h of ConvBackwardData "+name, gs[0], gs[1])

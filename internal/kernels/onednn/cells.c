@@ -33,6 +33,8 @@ int vl_has_cells(void) {
 	return kind > 0;
 }
 
+int vl_has_tiles(void) { return vl_has_cells() && kind == 2; }
+
 void vl_cells_without_tiles(int yes) {
 	if (yes) kind = 1;
 	else find();
@@ -107,6 +109,7 @@ INLINE void tiles(const int mb, const int nb, const uint16_t *a, const vl_cell_r
 	for (; n > 0; n--, run++) {
 		const uint16_t *b = run->b + j * run->panel;
 		vl_n ld = run->at ? run->ld : CELL;
+		if (!run->at) a += run->skip * CELL_SIZE;
 		for (vl_n i = 0; i < run->steps; i++, b += CELL_SIZE) {
 			const uint16_t *x = run->at ? run->from + run->at[i] : a;
 			if (!run->at) a += CELL_SIZE;
@@ -140,6 +143,7 @@ INLINE void vectors(const int mb, const int nb, vl_n row, const uint16_t *a, con
 	for (; n > 0; n--, run++) {
 		const uint16_t *b = run->b + j * run->panel;
 		vl_n ld = run->at ? run->ld : CELL;
+		if (!run->at) a += run->skip * CELL_SIZE;
 		for (vl_n i = 0; i < run->steps; i++, b += CELL_SIZE) {
 			const uint16_t *x = (run->at ? run->from + run->at[i] : a) + row * ld;
 			if (!run->at) a += CELL_SIZE;
@@ -189,8 +193,10 @@ void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *run
 // The first n numbers, 32 at most, from element i of a row on, as bf16.
 INLINE __m512i take(const void *x, const int x16, vl_n i, vl_n n) {
 	__mmask16 low = vl_first(n), high = vl_first(n - 16);
-	if (x16) return _mm512_maskz_loadu_epi16((__mmask32)high << 16 | low, (const uint16_t *)x + i);
-	return vl_narrow(_mm512_maskz_loadu_ps(low, (const float *)x + i), _mm512_maskz_loadu_ps(high, (const float *)x + i + 16));
+	if (x16 == VL_BF16) return _mm512_maskz_loadu_epi16((__mmask32)high << 16 | low, (const uint16_t *)x + i);
+	__m512 a = _mm512_maskz_loadu_ps(low, (const float *)x + i), b = _mm512_maskz_loadu_ps(high, (const float *)x + i + 16);
+	__m512i v = vl_narrow(a, b);
+	return x16 == VL_LESSER ? vl_narrow(_mm512_sub_ps(a, vl_low(v)), _mm512_sub_ps(b, vl_high(v))) : v;
 }
 
 // 16 × 16 numbers of 32 bits, turned.
@@ -244,7 +250,7 @@ void vl_cells_turn(float *c) {
 	turn_two(c + 16 * CELL + 16, c + 16 * CELL + 16);
 }
 
-INLINE const void *at_row(const void *x, const int x16, vl_n i) { return (const char *)x + i * (x16 ? 2 : 4); }
+INLINE const void *at_row(const void *x, const int x16, vl_n i) { return (const char *)x + i * vl_bytes(x16); }
 
 // Rows come from row, or where that is NULL they lie xp apart in x.
 INLINE void rows(const void *const *row, const void *x, const int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out) {
@@ -277,23 +283,27 @@ INLINE void pairs(const void *const *row, const void *x, const int x16, vl_n xp,
 }
 
 void vl_cells_a(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out) {
-	if (x16) rows(NULL, x, 1, xp, n, k, out);
-	else rows(NULL, x, 0, xp, n, k, out);
+	if (x16 == VL_BF16) rows(NULL, x, VL_BF16, xp, n, k, out);
+	else if (x16 == VL_LESSER) rows(NULL, x, VL_LESSER, xp, n, k, out);
+	else rows(NULL, x, VL_GREATER, xp, n, k, out);
 }
 
 void vl_cells_a_rows(const void *const *row, int x16, vl_n k, uint16_t *out) {
-	if (x16) rows(row, NULL, 1, 0, CELL, k, out);
-	else rows(row, NULL, 0, 0, CELL, k, out);
+	if (x16 == VL_BF16) rows(row, NULL, VL_BF16, 0, CELL, k, out);
+	else if (x16 == VL_LESSER) rows(row, NULL, VL_LESSER, 0, CELL, k, out);
+	else rows(row, NULL, VL_GREATER, 0, CELL, k, out);
 }
 
 void vl_cells_b(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out) {
-	if (x16) pairs(NULL, x, 1, xp, 0, n, k, out);
-	else pairs(NULL, x, 0, xp, 0, n, k, out);
+	if (x16 == VL_BF16) pairs(NULL, x, VL_BF16, xp, 0, n, k, out);
+	else if (x16 == VL_LESSER) pairs(NULL, x, VL_LESSER, xp, 0, n, k, out);
+	else pairs(NULL, x, VL_GREATER, xp, 0, n, k, out);
 }
 
 void vl_cells_b_rows(const void *const *row, int x16, vl_n at, vl_n n, vl_n k, uint16_t *out) {
-	if (x16) pairs(row, NULL, 1, 0, at, n, k, out);
-	else pairs(row, NULL, 0, 0, at, n, k, out);
+	if (x16 == VL_BF16) pairs(row, NULL, VL_BF16, 0, at, n, k, out);
+	else if (x16 == VL_LESSER) pairs(row, NULL, VL_LESSER, 0, at, n, k, out);
+	else pairs(row, NULL, VL_GREATER, 0, at, n, k, out);
 }
 
 // A tile turned is one of the other factor.
@@ -313,6 +323,7 @@ void vl_cells_b_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t
 
 #else
 int vl_has_cells(void) { return 0; }
+int vl_has_tiles(void) { return 0; }
 void vl_cells_without_tiles(int yes) {}
 void vl_cells_begin(void) {}
 void vl_cells_end(void) {}

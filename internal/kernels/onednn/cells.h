@@ -12,6 +12,9 @@ enum { CELL = 32, CELL_SIZE = CELL * CELL };
 
 // Whether this processor multiplies cells, and the system lets it.
 int vl_has_cells(void);
+// Whether it does so in tiles, so much faster that pairs of bf16 in the place of
+// float32 pay.
+int vl_has_tiles(void);
 // Tests run what processors without tiles do. Not while kernels run.
 void vl_cells_without_tiles(int yes);
 
@@ -21,13 +24,14 @@ void vl_cells_end(void);
 
 // Steps of a second factor, one cell after the other; panel: from its 32 columns
 // to the next 32. Unless at is NULL the first factor's cells lie in a map: that of
-// step i begins at[i] after from, and its rows are ld apart.
+// step i begins at[i] after from, and its rows are ld apart. Else they follow those
+// of the run before, skip cells further on.
 typedef struct {
 	const uint16_t *b;
 	vl_n steps, panel;
 	const uint16_t *from;
 	const vl_n *at;
-	vl_n ld;
+	vl_n ld, skip;
 } vl_cell_run;
 
 // Sums that go to rows of y, as elements from byte at on: bf16 or float32, added to
@@ -54,9 +58,14 @@ void vl_cells_turn(float *c);
 // How many cells k numbers take in a row.
 static inline vl_n vl_cells(vl_n k) { return (k + CELL - 1) / CELL; }
 
+// What x is in memory, and what is taken of it: float32 rounded to bf16, bf16, or
+// what rounding float32 leaves, in turn rounded. A number of float32 is the sum of
+// its greater and its lesser part to 2^-17 of itself.
+enum { VL_GREATER, VL_BF16, VL_LESSER };
+static inline vl_n vl_bytes(int x16) { return x16 == VL_BF16 ? 2 : 4; }
+
 // The packing of up to 32 rows of a first factor, or columns of a second one, of k
-// terms. x is bf16 where x16, else float32 and rounded; its rows are xp apart. What
-// is missing of 32 is zero.
+// terms. x16 is one of these; x's rows are xp apart. What is missing of 32 is zero.
 //
 //	a         row i of x is row i, i < n
 //	a_turned  column i of x is row i, i < n

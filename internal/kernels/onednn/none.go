@@ -17,6 +17,12 @@ func New() (*Kernels, error) {
 	return nil, errors.New("kernels: built without oneDNN; rebuild with -tags onednn")
 }
 
+// NewBF16x2 returns the error of [New].
+func NewBF16x2() (*Kernels, bool, error) {
+	k, err := New()
+	return k, false, err
+}
+
 // NewBF16 returns the error of [New].
 func NewBF16() (*Kernels, bool, error) {
 	k, err := New()

@@ -79,9 +79,10 @@ import (
 type Kernels struct {
 	kernels.Go
 
-	// bf16 rounds the factors of products of at least so many multiplications.
-	bf16  bool
-	least int
+	// bf16 rounds the factors of products of at least so many multiplications, pairs
+	// makes sums of two such numbers of them.
+	bf16, pairs bool
+	least       int
 
 	mu     sync.Mutex
 	prims  []*C.vl_prim
@@ -115,6 +116,17 @@ func NewBF16() (k *Kernels, ok bool, err error) {
 	}
 	k.bf16, k.least = C.vl_has_bf16() != 0, 1<<20
 	return k, k.bf16, nil
+}
+
+// NewBF16x2 is [New] with the factors of large products and convolutions as sums of
+// two numbers of bfloat16: 16 bits of each, where float32 has 24 and bfloat16 8. ok
+// is false where the processor has no tiles for them.
+func NewBF16x2() (k *Kernels, ok bool, err error) {
+	if k, err = New(); err != nil {
+		return nil, false, err
+	}
+	k.pairs, k.least = C.vl_has_tiles() != 0, 1<<20
+	return k, k.pairs, nil
 }
 
 // BF16 reports whether products are made of bf16, and values may be bf16 in

@@ -20,11 +20,12 @@ type panels struct {
 	cells      bool
 	join       int   // of cells: so many taps' terms in a row; 0 is 1
 	split      C.int // of cells: which way a thin factor is two numbers
+	pairs      bool  // of cells: a number is two
 }
 
 func (l panels) factor() C.vl_factor {
 	n := func(i int) C.vl_n { return C.vl_n(i) }
-	return C.vl_factor{taps: n(l.taps), k: n(l.k), n: n(l.n), st: n(l.st), sk: n(l.sk), sn: n(l.sn), join: C.int(max(l.join, 1)), split: l.split}
+	return C.vl_factor{taps: n(l.taps), k: n(l.k), n: n(l.n), st: n(l.st), sk: n(l.sk), sn: n(l.sn), join: C.int(max(l.join, 1)), split: l.split, pairs: flag(l.pairs)}
 }
 
 func (l panels) bytes() int {
@@ -163,10 +164,14 @@ func (k *Kernels) own(p kernels.MatMul) bool {
 	return one(p) && !half(p.A, p.Y) && !k.large(p) && !p.Thin.Makes()
 }
 
-// cells reports whether a product's factors are rounded to bf16.
+// cells reports whether a product's factors are rounded to bf16, or sums of two such
+// numbers.
 func (k *Kernels) cells(p kernels.MatMul) bool {
-	return k.bf16 && one(p) && !p.TransA && (half(p.A, p.Y) || k.large(p))
+	return one(p) && !p.TransA && (k.bf16 && half(p.A, p.Y) || k.large(p)) && (k.bf16 || thinEnough(p.Thin))
 }
+
+// thinEnough reports whether a thin pair has room for both parts of its numbers.
+func thinEnough(t *kernels.Thin) bool { return t == nil || t.H.Cols() <= skinny }
 
 // ownProduct is a matrix product by own loops.
 func (k *Kernels) ownProduct(p kernels.MatMul) (kernels.Run, error) {
@@ -184,19 +189,31 @@ func (k *Kernels) ownProduct(p kernels.MatMul) (kernels.Run, error) {
 			o.down = operand{t.Down, matrix(t.DownTrans, p.K, r, t.Down.Pitch)}
 		}
 	}
-	return k.multiply(g, o.in(k.cells(p)))
+	if k.cells(p) {
+		o = k.inCells(g, o)
+	}
+	return k.multiply(g, o)
 }
 
-// in is the operands with their second factors in cells, or as they are.
-func (o operands) in(cells bool) operands {
-	if cells {
-		o.b.layout.cells, o.c.layout.cells, o.down.layout.cells = true, true, true
-		o.c.layout.split, o.down.layout.split = C.VL_SPLIT_TERMS, C.VL_SPLIT_COLUMNS
+// inCells is the operands of a product with their second factors in cells.
+func (k *Kernels) inCells(g *C.vl_product, o operands) operands {
+	o.b.layout.cells, o.c.layout.cells, o.down.layout.cells = true, true, true
+	o.c.layout.split, o.down.layout.split = C.VL_SPLIT_TERMS, C.VL_SPLIT_COLUMNS
+	if k.pairs {
+		g.pairs, o.b.layout.pairs = 1, true
+		if C.vl_thin_in_pairs(g) != 0 {
+			o.c.layout.split, o.c.layout.pairs = C.VL_WHOLE, true
+		}
 	}
 	return o
 }
 
-// ownConv reports whether a convolution runs in own loops: in bf16, and where
+// cellsConv reports whether a convolution that runs in own loops does so in cells.
+func (k *Kernels) cellsConv(p kernels.Conv) bool {
+	return k.bf16 || k.pairs && thinEnough(p.Thin) && p.W.Shape[0] > skinny && p.Y.Rows()*p.W.Len() >= k.least
+}
+
+// ownConv reports whether a convolution runs in own loops: in cells, and where
 // oneDNN's are slower. Weights that may change are packed at every run, which pays
 // over many pixels; three channels are too few for a tap.
 func (k *Kernels) ownConv(p kernels.Conv, backward bool) bool {
@@ -209,7 +226,7 @@ func (k *Kernels) ownConv(p kernels.Conv, backward bool) bool {
 	if p.Groups != 1 || half(p.W) || w[2]*w[3] > taps {
 		return false
 	}
-	if k.bf16 {
+	if k.cellsConv(p) {
 		return true
 	}
 	// oneDNN adds a gradient to another, such as an adapter's to its layer's, by way
@@ -231,7 +248,8 @@ func (k *Kernels) convolve(p kernels.Conv, backward bool) (kernels.Run, error) {
 	}
 	// Without a stride all taps reach every pixel, so their terms may lie in a row.
 	whole := !backward || p.Stride == [2]int{1, 1}
-	if k.bf16 && whole && l.k%C.CELL != 0 {
+	cells := k.cellsConv(p)
+	if cells && whole && l.k%C.CELL != 0 {
 		l.join = taps
 	}
 	g := &C.vl_product{m: n(to.Rows()), n: n(l.n), k: n(l.k), lda: pitch(from), step: 1, ldy: pitch(to), acc: flag(p.Accumulate), window: 1,
@@ -252,10 +270,12 @@ func (k *Kernels) convolve(p kernels.Conv, backward bool) (kernels.Run, error) {
 			o.down = operand{t.Down, panels{taps: taps, k: cin, n: r, st: 1, sk: taps, sn: cin * taps, join: l.join}}
 		}
 	}
-	o = o.in(k.bf16)
+	if cells {
+		o = k.inCells(g, o)
+	}
 	if backward {
-		o.c.layout.split = C.VL_WHOLE
-		if k.bf16 && whole { // see slide and windows
+		o.c.layout.split, o.c.layout.pairs = C.VL_WHOLE, g.pairs != 0
+		if cells && whole { // see slide and windows
 			o.c.layout.join = taps
 			if C.vl_slides(g) != 0 {
 				o.c.layout.join = w[3]

@@ -32,10 +32,21 @@ static vl_n down_parts(vl_n r) { return 2 * r <= CELL ? 2 : 1; }
 
 static vl_n term_parts(const vl_factor *f) { return f->split == VL_SPLIT_TERMS ? up_parts(f->k) : 1; }
 
+// Whether h is a first factor like any other: in pairs, where it is too wide for all
+// its parts to have room in one step.
+int vl_thin_in_pairs(const vl_product *p) { return p->pairs && 3 * p->r > CELL; }
+
 // How many cells of terms h has.
-static vl_n thin_steps(vl_n r) { return vl_cells(r * up_parts(r)); }
+static vl_n thin_steps(const vl_product *p) { return vl_thin_in_pairs(p) ? 2 * vl_cells(p->r) : vl_cells(p->r * up_parts(p->r)); }
 
 INLINE __m512 greater_part(__m512 v) { return vl_wide((__m256i)_mm512_cvtneps_pbh(v)); }
+
+// 32 numbers' greater or lesser parts.
+INLINE __m512i part_of(const float *x, int take) {
+	__m512 a = _mm512_loadu_ps(x), b = _mm512_loadu_ps(x + 16);
+	__m512i v = vl_narrow(a, b);
+	return take == VL_LESSER ? vl_narrow(_mm512_sub_ps(a, vl_low(v)), _mm512_sub_ps(b, vl_high(v))) : v;
+}
 
 // part writes the greater or the lesser part of n numbers.
 INLINE void part(vl_n n, const float *x, int lesser, float *y) {
@@ -48,9 +59,11 @@ INLINE void part(vl_n n, const float *x, int lesser, float *y) {
 
 static vl_n steps(const vl_factor *f) { return f->taps / f->join * vl_cells(f->join * f->k * term_parts(f)); }
 
+static vl_n halves_of(const vl_factor *f) { return f->pairs ? 2 : 1; }
+
 static vl_n width(const vl_factor *f) { return f->split == VL_SPLIT_COLUMNS ? f->n * down_parts(f->n) : f->n; }
 
-vl_n vl_packed_cells(const vl_factor *f) { return vl_cells(width(f)) * steps(f) * CELL_SIZE; }
+vl_n vl_packed_cells(const vl_factor *f) { return vl_cells(width(f)) * steps(f) * halves_of(f) * CELL_SIZE; }
 
 // turned writes a panel's columns as rows of float32, with their parts.
 static void turned(const vl_factor *f, const float *w, vl_n j, vl_n cols, float *out) {
@@ -73,21 +86,23 @@ static void turned(const vl_factor *f, const float *w, vl_n j, vl_n cols, float 
 }
 
 void vl_pack_cells(const vl_factor *f, const float *w, uint16_t *out) {
-	vl_n all = width(f), each = f->taps / f->join, k = f->join * f->k * term_parts(f);
-	int plain = !f->split && f->join == 1;
+	vl_n all = width(f), each = f->taps / f->join, k = f->join * f->k * term_parts(f), cells = vl_cells(k) * CELL_SIZE;
+	int plain = !f->split && f->join == 1, whole = plain && (f->sn == 1 || f->sk == 1);
 	for (vl_n j = 0; j < all; j += CELL) {
 		vl_n cols = all - j < CELL ? all - j : CELL;
 		const float *from = w + j * f->sn;
 		vl_n st = f->st, sn = f->sn;
-		if (!plain || f->sn != 1 && f->sk != 1) {
+		if (!whole) {
 			float *rows = vl_room(4 * CELL * each * k);
 			turned(f, w, j, cols, rows);
 			from = rows, st = k, sn = each * k;
-		} else if (f->sn == 1) {
-			for (vl_n t = 0; t < each; t++, out += vl_cells(k) * CELL_SIZE) vl_cells_b(from + t * st, 0, f->sk, cols, k, out);
-			continue;
 		}
-		for (vl_n t = 0; t < each; t++, out += vl_cells(k) * CELL_SIZE) vl_cells_b_turned(from + t * st, 0, sn, cols, k, out);
+		for (vl_n part = 0; part < halves_of(f); part++)
+			for (vl_n t = 0; t < each; t++, out += cells) {
+				int take = part ? VL_LESSER : VL_GREATER;
+				if (whole && f->sn == 1) vl_cells_b(from + t * st, take, f->sk, cols, k, out);
+				else vl_cells_b_turned(from + t * st, take, sn, cols, k, out);
+			}
 	}
 }
 
@@ -110,10 +125,31 @@ typedef struct {
 	float *h[ROWS];
 	void *to[ROWS];
 	vl_origin at[ROWS];
-	vl_n n;
-	vl_cell_run runs[2 * VL_TAPS];
+	vl_n n, mapped[2], ahead; // runs; those in the maps of a and h; cells that the next one passes over
+	vl_cell_run runs[6 * VL_TAPS];
 	vl_share_of_product own; // what is made
 } chunk;
+
+static void add_run(chunk *k, vl_cell_run run) {
+	run.skip += k->ahead, k->ahead = 0;
+	k->runs[k->n++] = run;
+}
+
+// add_runs adds a factor's steps; pairs: greater by greater, lesser by greater and
+// greater by lesser, of which the lesser cells of a follow its greater ones, or lie in
+// a map that begins at lesser[0].
+static void add_runs(chunk *k, vl_cell_run run, int pairs, const vl_n *lesser) {
+	vl_n steps = run.steps;
+	run.panel *= pairs ? 2 : 1;
+	add_run(k, run);
+	if (!pairs) return;
+	vl_cell_run other = run;
+	if (run.at) other.at = lesser;
+	add_run(k, other);
+	run.b += run.panel / 2, run.skip = run.at ? 0 : -2 * steps;
+	add_run(k, run);
+	k->ahead = run.at ? 0 : steps;
+}
 
 // fill divides rows into blocks, which are packed.
 static void fill(chunk *k, vl_n rows) {
@@ -155,17 +191,23 @@ static void hidden(const call *c, chunk *k) {
 		uint16_t *a = k->a + i * k->cells * CELL_SIZE, *cells = a + k->packed * CELL_SIZE;
 		float *const *h = k->h + i * CELL;
 		for (vl_n j = 0; c->d && j < vl_cells(r * parts); j++) {
-			vl_cell_run run = k->runs[0];
-			run.b = c->d, run.panel = k->steps * CELL_SIZE, run.from = k->map[0][i];
+			vl_cell_run run[2] = {k->runs[0], k->runs[1]};
+			for (int q = 0; q < 2; q++) run[q].b = c->d, run[q].panel = k->steps * CELL_SIZE, run[q].from = k->map[0][i];
 			vl_n cols = r - j * CELL < CELL ? r - j * CELL : CELL;
-			vl_cells_multiply(halves(rows), halves(cols * parts), a, &run, 1, j, s, NULL);
+			vl_cells_multiply(halves(rows), halves(cols * parts), a, run, p->pairs ? 2 : 1, j, s, NULL);
 			for (vl_n q = 0; parts == 1 && q < rows; q++)
 				if (h[q]) memcpy(h[q] + j * CELL, s + q * CELL, 4 * cols);
 		}
-		if (copies == 1) {
+		if (copies == 1 || vl_thin_in_pairs(p)) {
 			const void *from[CELL];
 			for (vl_n q = 0; q < CELL; q++) from[q] = q < rows ? h[q] : NULL;
-			vl_cells_a_rows(from, 0, r, cells);
+			for (vl_n q = 0; c->d && parts > 1 && q < rows; q++) {
+				if (!h[q]) continue;
+				__m512 v = _mm512_add_ps(_mm512_maskz_loadu_ps(o.r, s + q * CELL), _mm512_maskz_loadu_ps(o.r, s + q * CELL + r));
+				_mm512_mask_storeu_ps(h[q], o.r, v);
+			}
+			vl_cells_a_rows(from, VL_GREATER, r, cells);
+			if (vl_thin_in_pairs(p)) vl_cells_a_rows(from, VL_LESSER, r, cells + vl_cells(r) * CELL_SIZE);
 			continue;
 		}
 		for (vl_n q = 0; q < rows; q++, cells += CELL) {
@@ -195,7 +237,7 @@ static void flush(const call *c, chunk *k) {
 		vl_n cols = p->n - j * CELL < CELL ? p->n - j * CELL : CELL;
 		for (vl_n i = 0; i < k->blocks; i++, turn ^= 1) {
 			vl_n rows = k->rows[i];
-			k->runs[0].from = k->map[0][i], k->runs[1].from = k->map[1][i];
+			for (vl_n q = 0; q < k->mapped[0] + k->mapped[1]; q++) k->runs[q].from = k->map[q >= k->mapped[0]][i];
 			vl_cells_multiply(halves(rows), halves(cols), k->a + i * k->cells * CELL_SIZE, k->runs, k->n, j, s[turn], last.rows ? &last : NULL);
 			last = (vl_cell_put){s[turn], c->bias ? c->bias + j * CELL : NULL, rows, cols, j * CELL * size, p->acc, p->y16, past, k->to + i * CELL};
 		}
@@ -227,6 +269,15 @@ static vl_n rows_of(vl_n m, vl_n cells, vl_n bytes) {
 	return chunks ? (all + chunks - 1) / chunks * CELL : CELL;
 }
 
+// add_thin adds the step of h, behind the cells of a.
+static void add_thin(const call *c, chunk *k) {
+	const vl_product *p = c->p;
+	vl_n thin = thin_steps(p);
+	if (!p->r) return;
+	if (vl_thin_in_pairs(p)) add_runs(k, (vl_cell_run){c->hb, thin / 2, thin / 2 * CELL_SIZE}, 1, NULL);
+	else add_run(k, (vl_cell_run){c->hb, thin, thin * CELL_SIZE});
+}
+
 // Whether tiles can take a first factor from where it lies: whole cells of terms,
 // on whole cache lines.
 static int lies(const vl_product *p, const void *a) { return p->a16 && p->k % CELL == 0 && p->lda % CELL == 0 && (size_t)a % 64 == 0; }
@@ -234,12 +285,14 @@ static int lies(const vl_product *p, const void *a) { return p->a16 && p->k % CE
 static void multiply(void *arg, int part, int parts) {
 	const call *c = arg;
 	const vl_product *p = c->p;
-	vl_n own = vl_cells(p->k), thin = thin_steps(p->r), size = p->a16 ? 2 : 4;
+	vl_n own = vl_cells(p->k), thin = thin_steps(p), size = p->a16 ? 2 : 4;
 	int direct = lies(p, c->a);
 	chunk k;
+	k.n = k.ahead = k.mapped[0] = k.mapped[1] = 0;
 	k.own = vl_share_of(p, p->m, CELL, vl_cells(p->n), part, parts);
-	vl_n from = k.own.row, end = k.own.rows_end, most = rows_of(end - from, own + thin, bytes_of_rows(p->k, p->n));
-	k.steps = own, k.packed = direct ? 0 : own, k.cells = k.packed + thin, k.n = 1 + (thin > 0);
+	vl_n from = k.own.row, end = k.own.rows_end, parts_of_a = p->pairs ? 2 : 1;
+	vl_n most = rows_of(end - from, own * parts_of_a + thin, bytes_of_rows(p->k * parts_of_a, p->n));
+	k.steps = own, k.packed = direct ? 0 : own * parts_of_a, k.cells = k.packed + thin;
 	// Rows that are missing of the last block are not read where they would lie.
 	vl_n tail = direct ? p->lda * CELL * 2 : 0;
 	char *space = vl_room(tail + most * k.cells * CELL * 2 + own * sizeof(vl_n));
@@ -247,8 +300,9 @@ static void multiply(void *arg, int part, int parts) {
 	k.a = (uint16_t *)(space + tail);
 	vl_n *at = (vl_n *)(space + tail + most * k.cells * CELL * 2);
 	for (vl_n i = 0; i < own; i++) at[i] = i * CELL;
-	k.runs[0] = (vl_cell_run){c->b, own, own * CELL_SIZE, NULL, direct ? at : NULL, p->lda};
-	k.runs[1] = (vl_cell_run){c->hb, thin, thin * CELL_SIZE};
+	add_runs(&k, (vl_cell_run){c->b, own, own * CELL_SIZE, NULL, direct ? at : NULL, p->lda}, p->pairs, NULL);
+	k.mapped[0] = direct;
+	add_thin(c, &k);
 	vl_cells_begin();
 	for (vl_n i0 = from; i0 < end; i0 += most) {
 		vl_n rows = end - i0 < most ? end - i0 : most;
@@ -259,7 +313,9 @@ static void multiply(void *arg, int part, int parts) {
 		}
 		for (vl_n i = 0; i < k.blocks; i++) {
 			const char *a = (const char *)c->a + (i0 + i * CELL) * p->lda * size;
-			if (!direct) vl_cells_a(a, p->a16, p->lda, k.rows[i], p->k, k.a + i * k.cells * CELL_SIZE);
+			uint16_t *to = k.a + i * k.cells * CELL_SIZE;
+			if (p->pairs) vl_cells_a(a, VL_LESSER, p->lda, k.rows[i], p->k, to + own * CELL_SIZE);
+			if (!direct) vl_cells_a(a, p->a16, p->lda, k.rows[i], p->k, to);
 			else if (k.rows[i] == CELL) k.map[0][i] = (const uint16_t *)a;
 			else k.map[0][i] = memcpy(last, a, ((k.rows[i] - 1) * p->lda + p->k) * 2);
 		}
@@ -281,7 +337,7 @@ static vl_n map_steps(const map *m, vl_n taps) { return m->joined ? vl_cells(tap
 
 // join copies the terms of all taps of a row behind each other.
 static void join(const vl_window *w, const vl_origin *at, const vl_phase *f, const map *m, char *to) {
-	vl_n pixel = m->k * (m->x16 ? 2 : 4), ld = m->ld * (m->x16 ? 2 : 4);
+	vl_n pixel = m->k * vl_bytes(m->x16), ld = m->ld * vl_bytes(m->x16);
 	// A line of a window that lies inside the map is one piece.
 	int line = !w->backward && w->dw == 1 && m->ld == m->k && at->x >= 0 && at->x + w->kw <= w->w;
 	for (vl_n t = 0; t < f->n; t += line ? w->kw : 1) {
@@ -294,7 +350,7 @@ static void join(const vl_window *w, const vl_origin *at, const vl_phase *f, con
 // windows packs those of a block. What is joined first lies behind its cells, where
 // nothing is yet.
 static void windows(const vl_window *w, const chunk *k, vl_n i, const vl_phase *f, const map *m, uint16_t *out) {
-	vl_n size = m->x16 ? 2 : 4;
+	vl_n size = vl_bytes(m->x16);
 	const void *row[CELL];
 	const vl_origin *at = k->at + i * CELL;
 	if (m->joined) {
@@ -315,15 +371,28 @@ static void windows(const vl_window *w, const chunk *k, vl_n i, const vl_phase *
 	}
 }
 
+// in_pairs packs both parts of a block's windows.
+static void in_pairs(const vl_window *w, const chunk *k, vl_n i, const vl_phase *f, const map *m, int pairs, uint16_t *out) {
+	windows(w, k, i, f, m, out);
+	if (!pairs) return;
+	map lesser = *m;
+	lesser.x16 = VL_LESSER;
+	windows(w, k, i, f, &lesser, out + map_steps(m, f->n) * CELL_SIZE);
+}
+
 // steps_of lists a factor's cells at the taps of a phase. Without a stride they all
 // follow each other.
-static void steps_of(chunk *k, const vl_phase *f, vl_n all, const map *m, const uint16_t *b) {
-	vl_n whole = map_steps(m, all) * CELL_SIZE, each = vl_cells(m->k);
+static void steps_of(chunk *k, const vl_phase *f, vl_n all, const map *m, const uint16_t *b, int pairs) {
+	vl_n steps = map_steps(m, all), panel = steps * CELL_SIZE, each = vl_cells(m->k), own = map_steps(m, f->n);
 	if (f->n == all) {
-		k->runs[k->n++] = (vl_cell_run){b, map_steps(m, all), whole};
+		add_runs(k, (vl_cell_run){b, steps, panel}, pairs, NULL);
 		return;
 	}
-	for (vl_n t = 0; t < f->n; t++) k->runs[k->n++] = (vl_cell_run){b + f->tap[t].tap * each * CELL_SIZE, each, whole};
+	for (int q = 0; q < (pairs ? 3 : 1); q++) { // see add_runs
+		if (q == 2) b += panel, k->ahead = -2 * own;
+		for (vl_n t = 0; t < f->n; t++) add_run(k, (vl_cell_run){b + f->tap[t].tap * each * CELL_SIZE, each, panel * (pairs ? 2 : 1)});
+	}
+	if (pairs) k->ahead = own;
 }
 
 static void convolve(void *arg, int at, int parts) {
@@ -332,19 +401,20 @@ static void convolve(void *arg, int at, int parts) {
 	const vl_window *w = &p->at;
 	map a = {c->a, p->a16, p->join > 1, p->lda, p->k}, h = {(const char *)c->h, 0, vl_phases(w) == 1, p->ldh, p->r};
 	vl_n pictures = p->m / (w->oh * w->ow), all = w->kh * w->kw, pixel[ROWS];
-	int wide = p->r && p->wide;
+	int wide = p->r && p->wide, times = p->pairs ? 2 : 1;
 	vl_phase f;
 	chunk k;
+	k.mapped[0] = k.mapped[1] = 0;
 	vl_cells_begin();
 	for (vl_n phase = 0; phase < vl_phases(w); phase++) {
 		vl_phase_of(w, phase, &f);
-		vl_n own = map_steps(&a, f.n), thin = wide ? map_steps(&h, f.n) : thin_steps(p->r), m = pictures * f.oh * f.ow;
-		k.steps = k.packed = own, k.cells = own + thin, k.n = 0;
-		steps_of(&k, &f, all, &a, c->b);
-		if (wide) steps_of(&k, &f, all, &h, c->hb);
-		else if (thin) k.runs[k.n++] = (vl_cell_run){c->hb, thin, thin * CELL_SIZE};
+		vl_n own = map_steps(&a, f.n), thin = wide ? times * map_steps(&h, f.n) : thin_steps(p), m = pictures * f.oh * f.ow;
+		k.steps = own, k.packed = times * own, k.cells = k.packed + thin, k.n = k.ahead = 0;
+		steps_of(&k, &f, all, &a, c->b, p->pairs);
+		if (wide) steps_of(&k, &f, all, &h, c->hb, p->pairs);
+		else add_thin(c, &k);
 		k.own = vl_share_of(p, m, CELL, vl_cells(p->n), at, parts);
-		vl_n from = k.own.row, end = k.own.rows_end, most = rows_of(end - from, k.cells + 1, bytes_of_rows(f.n * p->k, p->n));
+		vl_n from = k.own.row, end = k.own.rows_end, most = rows_of(end - from, k.cells + 1, bytes_of_rows(f.n * p->k * times, p->n));
 		// Joined terms may be float32: two blocks more.
 		k.a = vl_room((most + 2 * CELL) * (k.cells + 1) * CELL * 2);
 		for (vl_n i0 = from; i0 < end; i0 += most) {
@@ -357,8 +427,8 @@ static void convolve(void *arg, int at, int parts) {
 			}
 			for (vl_n i = 0; i < k.blocks; i++) {
 				uint16_t *to = k.a + i * k.cells * CELL_SIZE;
-				windows(w, &k, i, &f, &a, to);
-				if (wide) windows(w, &k, i, &f, &h, to + own * CELL_SIZE);
+				in_pairs(w, &k, i, &f, &a, p->pairs, to);
+				if (wide) in_pairs(w, &k, i, &f, &h, p->pairs, to + k.packed * CELL_SIZE);
 			}
 			if (thin && !wide) hidden(c, &k);
 			flush(c, &k);
@@ -372,7 +442,7 @@ static void convolve(void *arg, int at, int parts) {
 // made, and rows that reach from one line into the next are left out.
 int vl_slides(const vl_product *p) {
 	const vl_window *w = &p->at;
-	return p->window && p->a16 && p->join == 1 && p->k % CELL == 0 && w->sh * w->sw == 1;
+	return p->window && (p->a16 || p->pairs) && p->join == 1 && p->k % CELL == 0 && w->sh * w->sw == 1;
 }
 
 // A strip of lines of one picture with its border.
@@ -387,31 +457,45 @@ typedef struct {
 	vl_n line, above;           // of the map with its border: pixels, and lines more than are written
 	vl_n y0, x0;                // of the map at the border's corner
 	vl_n wide;                  // numbers in a pixel of h's map, which holds those of a window's line
+	vl_n whole;                 // pixels of a strip's map: so far behind it is that of lesser parts
 } border;
 
-// bordered copies the lines that a strip reads.
-static void bordered(const call *c, const border *b, const strip *t) {
+// lines_of copies the lines that a strip reads of a, or its greater or lesser parts.
+static void lines_of(const call *c, const border *b, const strip *t, int take, uint16_t *to) {
 	const vl_product *p = c->p;
 	const vl_window *w = &p->at;
-	const uint16_t *a = c->a;
-	vl_n k = p->k;
-	for (vl_n y = 0; y < t->lines + b->above; y++) {
-		uint16_t *to = t->a + y * b->line * k;
+	vl_n k = p->k, line = b->line * k;
+	for (vl_n y = 0; y < t->lines + b->above; y++, to += line) {
 		vl_n sy = t->y + y + b->y0, from = b->x0 < 0 ? -b->x0 : 0, sx = b->x0 + from, n = b->line - from < w->w - sx ? b->line - from : w->w - sx;
 		if (sy < 0 || sy >= w->h || n <= 0) {
-			memset(to, 0, b->line * k * 2);
+			memset(to, 0, line * 2);
 			continue;
 		}
 		memset(to, 0, from * k * 2);
-		const uint16_t *x = a + ((t->picture * w->h + sy) * w->w + sx) * p->lda;
-		if (p->lda == k) memcpy(to + from * k, x, n * k * 2);
-		else
-			for (vl_n i = 0; i < n; i++) memcpy(to + (from + i) * k, x + i * p->lda, k * 2);
-		memset(to + (from + n) * k, 0, (b->line - from - n) * k * 2);
+		vl_n ld = p->lda * vl_bytes(take), each = p->lda == k ? n * k : k;
+		const char *x = (const char *)c->a + ((t->picture * w->h + sy) * w->w + sx) * ld;
+		for (vl_n i = 0; i < n * k; i += each, x += ld) {
+			uint16_t *pixel = to + from * k + i;
+			if (take == VL_BF16) memcpy(pixel, x, each * 2);
+			else
+				for (vl_n q = 0; q < each; q += CELL) _mm512_storeu_si512(pixel + q, part_of((const float *)x + q, take));
+		}
+		memset(to + (from + n) * k, 0, (line - (from + n) * k) * 2);
 	}
+}
+
+// bordered copies what a strip reads.
+static void bordered(const call *c, const border *b, const strip *t) {
+	const vl_product *p = c->p;
+	const vl_window *w = &p->at;
+	lines_of(c, b, t, p->a16, t->a);
+	if (p->pairs) lines_of(c, b, t, VL_LESSER, t->a + b->whole * p->k);
 	if (!t->h) return;
 	// Every pixel of h goes to the places where windows read it.
-	memset(t->h, 0, (t->lines + b->above) * b->line * b->wide * 2);
+	uint16_t *lesser = p->pairs ? t->h + b->whole * b->wide : NULL;
+	vl_n bytes = (t->lines + b->above) * b->line * b->wide * 2;
+	memset(t->h, 0, bytes);
+	if (lesser) memset(lesser, 0, bytes);
 	for (vl_n y = 0; y < t->lines + b->above; y++) {
 		vl_n sy = t->y + y + b->y0;
 		for (vl_n sx = 0; sy >= 0 && sy < w->h && sx < w->w; sx++) {
@@ -419,10 +503,12 @@ static void bordered(const call *c, const border *b, const strip *t) {
 			for (vl_n kx = 0; kx < w->kw; kx++) {
 				vl_n x = sx - b->x0 - (w->kw - 1 - kx) * w->dw;
 				if (x < 0 || x >= b->line) continue;
-				uint16_t *to = t->h + (y * b->line + x) * b->wide + kx * p->r;
+				vl_n to = (y * b->line + x) * b->wide + kx * p->r;
 				for (vl_n i = 0; i < p->r; i += 16) {
 					__mmask16 m = vl_first(p->r - i);
-					_mm256_mask_storeu_epi16(to + i, m, (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(m, h + i)));
+					__m512 v = _mm512_maskz_loadu_ps(m, h + i), greater = greater_part(v);
+					_mm256_mask_storeu_epi16(t->h + to + i, m, (__m256i)_mm512_cvtneps_pbh(v));
+					if (lesser) _mm256_mask_storeu_epi16(lesser + to + i, m, (__m256i)_mm512_cvtneps_pbh(_mm512_sub_ps(v, greater)));
 				}
 			}
 		}
@@ -433,30 +519,37 @@ static void slide(void *arg, int part, int parts) {
 	const call *c = arg;
 	const vl_product *p = c->p;
 	const vl_window *w = &p->at;
-	int wide = p->r && p->wide, back = w->backward;
-	vl_n taps = w->kh * w->kw, each = vl_cells(p->k), lines = p->m / w->ow, thin = wide ? 0 : thin_steps(p->r);
+	int wide = p->r && p->wide, back = w->backward, times = p->pairs ? 2 : 1;
+	vl_n taps = w->kh * w->kw, each = vl_cells(p->k), lines = p->m / w->ow, thin = wide ? 0 : thin_steps(p);
 	border b = {.line = w->ow + (w->kw - 1) * w->dw, .above = (w->kh - 1) * w->dh, .wide = wide ? vl_cells(w->kw * p->r) * CELL : 0};
 	b.y0 = back ? w->pt - b.above : -w->pt, b.x0 = back ? w->pl - (w->kw - 1) * w->dw : -w->pl;
-	vl_n at[2][taps * each > w->kh * vl_cells(w->kw * p->r) ? taps * each : w->kh * vl_cells(w->kw * p->r)];
+	// As many lines at a time as stay in the cache, of several pictures where they are
+	// small. A tile reads up to 31 pixels beyond the last row.
+	vl_n pixel = (p->k + b.wide) * times, bytes = bytes_of_rows(taps * p->k * times, p->n), most = bytes / (b.line * pixel * 2) - b.above;
+	most = most < 1 ? 1 : most > w->oh ? w->oh : most;
+	b.whole = (most + b.above) * b.line + CELL;
+	vl_n fit = bytes / (b.whole * pixel * 2);
+	fit = fit < 1 ? 1 : fit > STRIPS ? STRIPS : fit;
+	// Where steps begin in the maps of a and h, and in those of their lesser parts.
+	vl_n steps[2] = {taps * each, w->kh * b.wide / CELL}, size = fit * b.whole * pixel * 2 + BLOCKS * thin * CELL_SIZE * 2;
+	char *space = vl_room(size + 2 * (steps[0] + steps[1]) * sizeof(vl_n));
+	uint16_t *room = (uint16_t *)space;
+	vl_n *at[2] = {(vl_n *)(space + size), (vl_n *)(space + size) + 2 * steps[0]};
 	for (vl_n ky = 0; ky < w->kh; ky++) {
 		vl_n y = (back ? w->kh - 1 - ky : ky) * w->dh;
 		for (vl_n kx = 0; kx < w->kw; kx++)
 			for (vl_n i = 0; i < each; i++) at[0][(ky * w->kw + kx) * each + i] = (y * b.line + (back ? w->kw - 1 - kx : kx) * w->dw) * p->k + i * CELL;
 		for (vl_n i = 0; i < b.wide / CELL; i++) at[1][ky * (b.wide / CELL) + i] = y * b.line * b.wide + i * CELL;
 	}
+	for (int q = 0; q < 2; q++)
+		for (vl_n i = 0; i < steps[q]; i++) at[q][steps[q] + i] = at[q][i] + b.whole * (q ? b.wide : p->k);
 	chunk k;
-	k.steps = taps * each, k.packed = 0, k.cells = thin, k.n = 1 + (p->r > 0);
-	k.runs[0] = (vl_cell_run){c->b, k.steps, k.steps * CELL_SIZE, NULL, at[0], p->k};
-	vl_n more = wide ? w->kh * b.wide / CELL : thin;
-	k.runs[1] = (vl_cell_run){c->hb, more, more * CELL_SIZE, NULL, wide ? at[1] : NULL, b.wide};
-	// As many lines at a time as stay in the cache, of several pictures where they are
-	// small. A tile reads up to 31 pixels beyond the last row.
-	vl_n pixel = p->k + b.wide, bytes = bytes_of_rows(taps * p->k, p->n), most = bytes / (b.line * pixel * 2) - b.above;
-	most = most < 1 ? 1 : most > w->oh ? w->oh : most;
-	vl_n whole = (most + b.above) * b.line + CELL, fit = bytes / (whole * pixel * 2);
-	fit = fit < 1 ? 1 : fit > STRIPS ? STRIPS : fit;
-	uint16_t *room = vl_room(fit * whole * pixel * 2 + BLOCKS * thin * CELL_SIZE * 2);
-	k.a = room + fit * whole * pixel;
+	k.n = k.ahead = k.packed = 0, k.steps = steps[0], k.cells = thin, k.a = room + fit * b.whole * pixel;
+	add_runs(&k, (vl_cell_run){c->b, steps[0], steps[0] * CELL_SIZE, NULL, at[0], p->k}, p->pairs, at[0] + steps[0]);
+	k.mapped[0] = k.n;
+	if (wide) add_runs(&k, (vl_cell_run){c->hb, steps[1], steps[1] * CELL_SIZE, NULL, at[1], b.wide}, p->pairs, at[1] + steps[1]);
+	else add_thin(c, &k);
+	k.mapped[1] = wide ? k.n - k.mapped[0] : 0;
 	strip s[STRIPS];
 	k.own = vl_share_of(p, lines, 1, vl_cells(p->n), part, parts);
 	vl_cells_begin();
@@ -464,8 +557,8 @@ static void slide(void *arg, int part, int parts) {
 		vl_n n = 0;
 		for (; n < fit && l < end; n++, l += s[n - 1].lines) {
 			vl_n y = l % w->oh, here = w->oh - y < end - l ? w->oh - y : end - l;
-			uint16_t *to = room + n * whole * pixel;
-			s[n] = (strip){l / w->oh, y, here < most ? here : most, to, wide ? to + whole * p->k : NULL};
+			uint16_t *to = room + n * b.whole * pixel;
+			s[n] = (strip){l / w->oh, y, here < most ? here : most, to, wide ? to + b.whole * p->k * times : NULL};
 			bordered(c, &b, s + n);
 		}
 		k.blocks = 0;
@@ -736,6 +829,7 @@ void vl_sum_rows(const vl_row_sum *p, const void *a, const void *b, float *y) {
 	else vl_deal(task, &c);
 }
 #else
+int vl_thin_in_pairs(const vl_product *p) { return 0; }
 int vl_slides(const vl_product *p) { return 0; }
 vl_n vl_packed_cells(const vl_factor *f) { return 0; }
 void vl_pack_cells(const vl_factor *f, const float *w, uint16_t *out) {}
