@@ -80,7 +80,7 @@ func (p LayerNorm) Check(backward bool) (buffer.Storage, error) {
 		ops[2].name, ops[3].name = "!Mean", "!RStd"
 		ops = append(ops, operand{"!DY", p.DY}, operand{"DX", p.DX}, operand{"DGamma", p.DGamma}, operand{"DBeta", p.DBeta})
 	} else {
-		ops = append(ops, operand{"!Y", p.Y}, operand{"Beta", p.Beta})
+		ops = append(ops, operand{"!Y", p.Y}, operand{"Beta", p.Beta}, operand{"Hat", p.Hat})
 	}
 	s, err := floats("LayerNorm", ops...)
 	if err != nil {
@@ -91,7 +91,7 @@ func (p LayerNorm) Check(backward bool) (buffer.Storage, error) {
 	if backward {
 		err = sameShape("LayerNorm", x, operand{"DY", p.DY}, operand{"DX", p.DX})
 	} else {
-		err = sameShape("LayerNorm", x, operand{"Y", p.Y})
+		err = sameShape("LayerNorm", x, operand{"Y", p.Y}, operand{"Hat", p.Hat})
 	}
 	if err != nil {
 		return 0, err

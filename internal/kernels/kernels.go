@@ -133,11 +133,13 @@ type Attention struct {
 //
 // Forward writes Y and, unless nil, Mean and RStd (rows each). Backward reads
 // DY, X, Mean, RStd, Gamma and writes those of DX (rows, C), DGamma (C), DBeta
-// (C) that are not nil. Beta may be nil. AccumulateDX adds to DX.
+// (C) that are not nil. Beta may be nil. AccumulateDX adds to DX. Hat is
+// (x − μ)/√(σ² + ε) in bf16, for kernels that have it: forward writes it unless it
+// is nil, backward reads it in the place of X and Mean.
 // Source: Ba et al. 2016, arXiv:1607.06450.
 type LayerNorm struct {
 	X, Gamma, Beta, Y Buf
-	Mean, RStd        Buf
+	Mean, RStd, Hat   Buf
 	Epsilon           float64
 	DY, DX            Buf
 	DGamma, DBeta     Buf

@@ -1,6 +1,9 @@
 package ops
 
-import "github.com/vislora/vislora/internal/kernels"
+import (
+	"github.com/vislora/vislora/internal/buffer"
+	"github.com/vislora/vislora/internal/kernels"
+)
 
 // LayerNorm normalises the last axis: y = (x − μ)/√(σ² + ε)·γ + β.
 //
@@ -14,12 +17,15 @@ func (g *Graph) LayerNorm(x, gamma, beta *Node, eps float64) *Node {
 	}
 	r := rows(x)
 	return g.Apply(Spec{
-		Name: "layer_norm", In: in, Out: x.Shape(), Diff: diff, Slots: []Slot{{Shape: []int{r}}, {Shape: []int{r}}}, Narrow: Narrow{Out: true},
+		Name: "layer_norm", In: in, Out: x.Shape(), Diff: diff, Slots: []Slot{{Shape: []int{r}}, {Shape: []int{r}}, {Shape: x.Shape()}}, Narrow: Narrow{Out: true},
 		Rows: rowOf(x.Shape(), in, []int{0}, func(in []*Node) *Node { return g.LayerNorm(in[0], gamma, beta, eps) }),
 		Bind: func(e *Env) (kernels.Run, error) {
 			l := kernels.LayerNorm{X: e.In[0], Gamma: e.In[1], Y: e.Out, Mean: e.Slots[0], RStd: e.Slots[1], Epsilon: eps}
 			if beta != nil {
 				l.Beta = e.In[2]
+			}
+			if h := e.Slots[2]; h != nil && h.Storage == buffer.BF16 {
+				l.Hat = h
 			}
 			return e.K.LayerNorm(l)
 		},
@@ -27,11 +33,19 @@ func (g *Graph) LayerNorm(x, gamma, beta *Node, eps float64) *Node {
 			saved := []Read{{y, 0}, {y, 1}}
 			gs := make([]*Node, len(in))
 			if g.Needs(x) {
-				gs[0] = g.Apply(Spec{Name: "layer_norm.dx", In: []*Node{dy, x, gamma}, Reads: saved, Out: x.Shape(), Accumulates: true, Narrow: Narrow{In: []int{0}},
+				s := Spec{Name: "layer_norm.dx", In: []*Node{dy, x, gamma}, Reads: saved, Out: x.Shape(), Accumulates: true, Narrow: Narrow{In: []int{0}},
 					Bind: func(e *Env) (kernels.Run, error) {
-						return e.K.LayerNormBackward(kernels.LayerNorm{DY: e.In[0], X: e.In[1], Gamma: e.In[2], Mean: e.Reads[0], RStd: e.Reads[1],
-							Epsilon: eps, DX: e.Out, AccumulateDX: e.Accumulate})
-					}})
+						l := kernels.LayerNorm{DY: e.In[0], X: e.In[1], Gamma: e.In[2], Mean: e.Reads[0], RStd: e.Reads[1],
+							Epsilon: eps, DX: e.Out, AccumulateDX: e.Accumulate}
+						if l.X.Storage == buffer.BF16 {
+							l.Hat = l.X
+						}
+						return e.K.LayerNormBackward(l)
+					}}
+				if !g.Needs(gamma) { // whose gradient reads x itself
+					s.Narrow.Instead = &Instead{In: 1, Slot: 2}
+				}
+				gs[0] = g.Apply(s)
 			}
 			if g.Needs(gamma) {
 				gs[1] = g.Apply(Spec{Name: "layer_norm.dgamma", In: []*Node{dy, x, gamma}, Reads: saved, Out: gamma.Shape(),

@@ -71,7 +71,12 @@ type Spec struct {
 type Narrow struct {
 	In, Slots, Reads []int
 	Out              bool
+	Instead          *Instead
 }
+
+// Instead names an input that may not be bf16 and a slot of the operator that
+// Reads[0] is of: made in bf16, the slot is read in the place of the input.
+type Instead struct{ In, Slot int }
 
 // Slot is a saved output: its shape, and its storage when not the float type.
 // Bytes says that where it may be bf16 it may be bytes too, for slopes.

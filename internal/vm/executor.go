@@ -88,8 +88,12 @@ func (e *Executor) bind(s *step, b Binding) (kernels.Run, error) {
 		return b.Kernels.Binary(kernels.Binary{Func: kernels.Add, X: e.Value(s.in[0]), Z: e.Value(s.in[1]), Y: e.view(s.out, float, s.node.Shape())})
 	}
 	env := &ops.Env{K: b.Kernels, Accumulate: s.accumulate, Collective: b.Collective}
-	for _, n := range s.in {
-		env.In = append(env.In, e.Value(n))
+	for i, n := range s.in {
+		v := e.Value(n)
+		if st := e.program.memoryOf(s, i); st == s.instead {
+			v = e.view(st, float, n.Shape())
+		}
+		env.In = append(env.In, v)
 	}
 	env.Out = e.view(s.out, s.op.OutStorage(), s.node.Shape())
 	for i, st := range s.slots {

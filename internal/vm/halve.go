@@ -51,6 +51,16 @@ func (p *Program) halve(slots map[*ops.Node][]*storage) {
 			}
 		}
 	}
+	for _, s := range p.steps {
+		if s.op == nil || s.op.Narrow.Instead == nil || p.graph.Storage() != buffer.F32 {
+			continue
+		}
+		in, st := s.op.Narrow.Instead, slots[s.op.Reads[0].Of]
+		if shape := s.in[in.In].Shape(); st != nil && shape[len(shape)-1] >= leastNarrow && shape[len(shape)-1] <= mostNarrow {
+			s.instead = st[in.Slot]
+			wide[s.instead] = false
+		}
+	}
 	for _, r := range p.roots {
 		wide[p.where[r]] = wide[p.where[r]] || !p.half[r]
 	}

@@ -59,6 +59,15 @@ type step struct {
 	accumulate bool
 	slots      []*storage
 	scratch    []*storage
+	instead    *storage // read in the place of an input: see ops.Instead
+}
+
+// memoryOf is the memory of input i.
+func (p *Program) memoryOf(s *step, i int) *storage {
+	if s.instead != nil && s.op.Narrow.Instead.In == i {
+		return s.instead
+	}
+	return p.where[s.in[i]]
 }
 
 // Compile plans a program that computes roots. Every operator on the way must
@@ -389,8 +398,8 @@ func (p *Program) lives(slots map[*ops.Node][]*storage) {
 	touch := func(st *storage, i int) { st.first, st.end = min(st.first, i), max(st.end, i) }
 	for i, s := range p.steps {
 		touch(s.out, i)
-		for _, c := range s.in {
-			touch(p.where[c], i)
+		for k := range s.in {
+			touch(p.memoryOf(s, k), i)
 		}
 		for _, st := range s.scratch {
 			touch(st, i)
@@ -400,6 +409,9 @@ func (p *Program) lives(slots map[*ops.Node][]*storage) {
 				st := slots[r.Of][r.Slot]
 				touch(st, i)
 				touch(st, index[r.Of])
+			}
+			if s.instead != nil {
+				touch(s.instead, index[s.op.Reads[0].Of])
 			}
 		}
 	}

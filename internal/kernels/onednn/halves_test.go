@@ -118,6 +118,31 @@ func TestHalves(t *testing.T) {
 		check("LayerNorm", bufs{&l.X, &l.Y}, bufs{&l.Y, &l.Mean, &l.RStd}, func() (kernels.Run, error) { return k.LayerNorm(l) })
 		l.DY, l.DX, l.AccumulateDX = z, d, acc
 		check("LayerNormBackward", bufs{&l.DY}, bufs{&l.DX}, func() (kernels.Run, error) { return k.LayerNormBackward(l) })
+		// What is normalised, in bf16, serves in the place of x.
+		l.Hat = halved(noise(rows, cols))
+		f, err := k.LayerNorm(l)
+		run(t, f, err)
+		hat := l.Hat
+		l.Hat = nil
+		for i, v := range l.X.F32() {
+			r := i / cols
+			want := (v - l.Mean.F32()[r]) * l.RStd.F32()[r]
+			if got := math.Float32frombits(uint32(hat.BF16()[i]) << 16); math.Abs(float64(got-want)) > 1.0/256*math.Abs(float64(want))+1e-6 {
+				t.Fatalf("row %d is normalised to %g, not to %g", r, got, want)
+			}
+		}
+		start := clone(l.DX)
+		f, err = k.LayerNormBackward(l)
+		run(t, f, err)
+		want := l.DX
+		l.DX, l.Hat, l.X, l.Mean = start, hat, nil, nil
+		f, err = k.LayerNormBackward(l)
+		run(t, f, err)
+		for i, v := range l.DX.F32() {
+			if w := want.F32()[i]; math.Abs(float64(v-w)) > .03 {
+				t.Fatalf("gradient %d from what is normalised is %g, from x %g", i, v, w)
+			}
+		}
 		for _, trans := range []bool{false, true} {
 			w := noise(cols, 96)
 			if trans {

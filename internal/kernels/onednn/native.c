@@ -294,7 +294,7 @@ typedef struct {
 	vl_n rows, c;
 	vl_mat x;
 	const float *g, *b;
-	vl_mat y;
+	vl_mat y, hat;
 	float *mean, *rstd;
 	double eps;
 } norm_call;
@@ -302,11 +302,11 @@ typedef struct {
 static void norm_part(void *arg, int part, int parts) {
 	const norm_call *c = arg;
 	vl_n at = vl_from(c->rows, 1, part, parts), n = vl_from(c->rows, 1, part + 1, parts) - at;
-	vl_kernels->layer_norm(n, c->c, vl_from_at(c->x, at, 0), c->g, c->b, vl_from_at(c->y, at, 0), c->mean ? c->mean + at : NULL, c->rstd ? c->rstd + at : NULL, c->eps);
+	vl_kernels->layer_norm(n, c->c, vl_from_at(c->x, at, 0), c->g, c->b, vl_from_at(c->y, at, 0), vl_from_at(c->hat, at, 0), c->mean ? c->mean + at : NULL, c->rstd ? c->rstd + at : NULL, c->eps);
 }
 
-void vl_layer_norm(vl_n rows, vl_n c, vl_mat x, const float *g, const float *b, vl_mat y, float *mean, float *rstd, double eps) {
-	norm_call n = {rows, c, x, g, b, y, mean, rstd, eps};
+void vl_layer_norm(vl_n rows, vl_n c, vl_mat x, const float *g, const float *b, vl_mat y, vl_mat hat, float *mean, float *rstd, double eps) {
+	norm_call n = {rows, c, x, g, b, y, hat, mean, rstd, eps};
 	if (rows * c < FEW) norm_part(&n, 0, 1);
 	else vl_deal(norm_part, &n);
 }

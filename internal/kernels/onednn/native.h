@@ -91,7 +91,7 @@ void vl_affine(vl_n rows, vl_n c, vl_mat x, const float *scale, const float *shi
 void vl_column_sum(vl_n rows, vl_n c, vl_mat x, vl_mat z, float *y, int acc);
 void vl_reduce_columns(vl_n outer, vl_n rows, vl_n c, const float *x, vl_n xo, vl_n xp, float *y, float scale);
 void vl_reduce_rows(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, float scale);
-void vl_layer_norm(vl_n rows, vl_n c, vl_mat x, const float *g, const float *b, vl_mat y, float *mean, float *rstd, double eps);
+void vl_layer_norm(vl_n rows, vl_n c, vl_mat x, const float *g, const float *b, vl_mat y, vl_mat hat, float *mean, float *rstd, double eps);
 void vl_layer_norm_backward(vl_n rows, vl_n c, vl_mat x, vl_mat dy, const float *g, const float *mean, const float *rstd, vl_mat dx, int acc, float *dg,
 	float *db);
 void vl_softmax(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, vl_n yp, int log);

@@ -14,19 +14,23 @@ import (
 // LayerNorm implements [kernels.Kernels].
 func (k *Kernels) LayerNorm(p kernels.LayerNorm) (kernels.Run, error) {
 	q := p
-	widened(&q.X, &q.Y)
+	widened(&q.X, &q.Y, &q.Hat)
 	s, err := q.Check(false)
 	if !native(s, err, p.X) {
 		return k.Go.LayerNorm(p)
 	}
 	rows, c, eps := C.vl_n(p.X.Rows()), C.vl_n(p.X.Cols()), C.double(p.Epsilon)
-	x, g, b, y, mean, rstd := mat(p.X), ptr(p.Gamma), ptr(p.Beta), mat(p.Y), ptr(p.Mean), ptr(p.RStd)
-	return func() { C.vl_layer_norm(rows, c, x, g, b, y, mean, rstd, eps) }, nil
+	x, g, b, y, hat, mean, rstd := mat(p.X), ptr(p.Gamma), ptr(p.Beta), mat(p.Y), mat(p.Hat), ptr(p.Mean), ptr(p.RStd)
+	return func() { C.vl_layer_norm(rows, c, x, g, b, y, hat, mean, rstd, eps) }, nil
 }
 
 // LayerNormBackward implements [kernels.Kernels].
 func (k *Kernels) LayerNormBackward(p kernels.LayerNorm) (kernels.Run, error) {
+	if p.Hat != nil { // normalised already
+		p.X, p.Mean = p.Hat, p.RStd
+	}
 	q := p
+	q.Hat = nil
 	widened(&q.X, &q.DY, &q.DX)
 	s, err := q.Check(true)
 	if !native(s, err, p.X) {
@@ -38,6 +42,9 @@ func (k *Kernels) LayerNormBackward(p kernels.LayerNorm) (kernels.Run, error) {
 	rows, c, acc := C.vl_n(p.X.Rows()), C.vl_n(p.X.Cols()), flag(p.AccumulateDX)
 	x, dy, g, mean, rstd := mat(p.X), mat(p.DY), ptr(p.Gamma), ptr(p.Mean), ptr(p.RStd)
 	dx, dg, db := mat(p.DX), ptr(p.DGamma), ptr(p.DBeta)
+	if p.Hat != nil {
+		mean = nil
+	}
 	return func() { C.vl_layer_norm_backward(rows, c, x, dy, g, mean, rstd, dx, acc, dg, db) }, nil
 }
 

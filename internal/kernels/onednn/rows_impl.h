@@ -54,7 +54,7 @@ static void T(row_sum)(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, flo
 	for (vl_n r = 0; r < rows; r++) y[r] = (float)(T(row_total)(c, x + r * xp, 0) * scale);
 }
 
-INLINE void T(norm_rows)(int xh, int yh, vl_n rows, vl_n c, vl_mat x, const float *g, const float *b, vl_mat y, float *mean, float *rstd, double eps) {
+INLINE void T(norm_rows)(int xh, int yh, vl_n rows, vl_n c, vl_mat x, const float *g, const float *b, vl_mat y, vl_mat hat, float *mean, float *rstd, double eps) {
 	for (vl_n r = 0; r < rows; r++) {
 		const void *px = vl_at(x.p, r * x.pitch, xh);
 		void *py = vl_at(y.p, r * y.pitch, yh);
@@ -84,6 +84,7 @@ INLINE void T(norm_rows)(int xh, int yh, vl_n rows, vl_n c, vl_mat x, const floa
 		for (vl_n i = 0; i < c; i += LANES) {
 			vl_n n = c - i < LANES ? c - i : LANES;
 			vf v = ((T(get)(px, i, n, xh) - mu) - at) * rs;
+			if (hat.p) T(put)(vl_at(hat.p, r * hat.pitch, 1), i, n, 1, v);
 			if (g) v *= T(get)(g, i, n, 0);
 			if (b) v += T(get)(b, i, n, 0);
 			T(put)(py, i, n, yh, v);
@@ -91,13 +92,13 @@ INLINE void T(norm_rows)(int xh, int yh, vl_n rows, vl_n c, vl_mat x, const floa
 	}
 }
 
-static void T(layer_norm)(vl_n rows, vl_n c, vl_mat x, const float *g, const float *b, vl_mat y, float *mean, float *rstd, double eps) {
-	if (x.half) T(norm_rows)(1, y.half, rows, c, x, g, b, y, mean, rstd, eps);
-	else if (y.half) T(norm_rows)(0, 1, rows, c, x, g, b, y, mean, rstd, eps);
-	else T(norm_rows)(0, 0, rows, c, x, g, b, y, mean, rstd, eps);
+static void T(layer_norm)(vl_n rows, vl_n c, vl_mat x, const float *g, const float *b, vl_mat y, vl_mat hat, float *mean, float *rstd, double eps) {
+	if (x.half) T(norm_rows)(1, y.half, rows, c, x, g, b, y, hat, mean, rstd, eps);
+	else if (y.half) T(norm_rows)(0, 1, rows, c, x, g, b, y, hat, mean, rstd, eps);
+	else T(norm_rows)(0, 0, rows, c, x, g, b, y, hat, mean, rstd, eps);
 }
 
-// sums holds 2·c doubles and 2·c floats: totals, and the rows in flight.
+// Where there is no mean x holds what is normalised already. sums holds 2·c doubles and 2·c floats: totals, and the rows in flight.
 INLINE void T(norm_rows_backward)(int xh, int gh, int dh, vl_n rows, vl_n c, vl_mat x, vl_mat dy, const float *g, const float *mean, const float *rstd, vl_mat dx,
 	int acc, float *dg, float *db, double *sums) {
 	float *part = (float *)(sums + 2 * c);
@@ -105,11 +106,11 @@ INLINE void T(norm_rows_backward)(int xh, int gh, int dh, vl_n rows, vl_n c, vl_
 	if (params) memset(sums, 0, c * (2 * sizeof(double) + 2 * sizeof(float)));
 	for (vl_n r = 0; r < rows; r++) {
 		const void *px = vl_at(x.p, r * x.pitch, xh), *pg = vl_at(dy.p, r * dy.pitch, gh);
-		float mu = mean[r], rs = rstd[r];
+		float rs = rstd[r], mu = mean ? mean[r] : 0, by = mean ? rs : 1;
 		vf s1 = {0}, s2 = {0};
 		for (vl_n i = 0; i < c; i += LANES) {
 			vl_n n = c - i < LANES ? c - i : LANES;
-			vf d = T(get)(pg, i, n, gh), hat = (T(get)(px, i, n, xh) - mu) * rs;
+			vf d = T(get)(pg, i, n, gh), hat = (T(get)(px, i, n, xh) - mu) * by;
 			if (params) {
 				T(put)(part, i, n, 0, T(get)(part, i, n, 0) + d * hat);
 				T(put)(part, c + i, n, 0, T(get)(part, c + i, n, 0) + d);
@@ -123,7 +124,7 @@ INLINE void T(norm_rows_backward)(int xh, int gh, int dh, vl_n rows, vl_n c, vl_
 			float m1 = T(sum)(s1) / c, m2 = T(sum)(s2) / c;
 			for (vl_n i = 0; i < c; i += LANES) {
 				vl_n n = c - i < LANES ? c - i : LANES;
-				vf d = T(get)(pg, i, n, gh), hat = (T(get)(px, i, n, xh) - mu) * rs;
+				vf d = T(get)(pg, i, n, gh), hat = (T(get)(px, i, n, xh) - mu) * by;
 				if (g) d *= T(get)(g, i, n, 0);
 				d = (d - m1 - hat * m2) * rs;
 				if (acc) d += T(get)(pd, i, n, dh);
@@ -143,7 +144,8 @@ INLINE void T(norm_rows_backward)(int xh, int gh, int dh, vl_n rows, vl_n c, vl_
 
 static void T(layer_norm_backward)(vl_n rows, vl_n c, vl_mat x, vl_mat dy, const float *g, const float *mean, const float *rstd, vl_mat dx, int acc, float *dg,
 	float *db, double *sums) {
-	if (x.half || dx.half) T(norm_rows_backward)(x.half, dy.half, dx.half, rows, c, x, dy, g, mean, rstd, dx, acc, dg, db, sums);
+	if (x.half && dy.half && !dx.half) T(norm_rows_backward)(1, 1, 0, rows, c, x, dy, g, mean, rstd, dx, acc, dg, db, sums);
+	else if (x.half || dx.half) T(norm_rows_backward)(x.half, dy.half, dx.half, rows, c, x, dy, g, mean, rstd, dx, acc, dg, db, sums);
 	else if (dy.half) T(norm_rows_backward)(0, 1, 0, rows, c, x, dy, g, mean, rstd, dx, acc, dg, db, sums);
 	else T(norm_rows_backward)(0, 0, 0, rows, c, x, dy, g, mean, rstd, dx, acc, dg, db, sums);
 }
