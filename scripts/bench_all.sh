@@ -39,6 +39,9 @@ done
 has_torch || die "PyTorch is not installed: apt-get install python3-torch python3-torchvision python3-onnx libopenblas0-openmp"
 dtypes=f32
 ! has_bf16 || dtypes="f32 bf16"
+# Ours in sums of two bf16 stand beside a peer in f32.
+all_dtypes=$dtypes
+"$VISLORA" version | grep -q bf16x2 && all_dtypes="f32 bf16x2 bf16"
 best_dtype=${dtypes##* }
 
 [ "${FRESH:-}" != 1 ] || rm -rf "$STATE"
@@ -101,6 +104,9 @@ measure_steps() {
       layout=$(awk -v a="$plain" -v b="$last" 'BEGIN { if (b > a) print "--channels-last" }')
       for ((k = 1; k <= PAIRS; k++)); do
         ours "$m" train "$targets" && once "$key.ours" "$k"
+        if [ "$dtype" = f32 ] && [ "$all_dtypes" != "$dtypes" ]; then
+          dtype=bf16x2 ours "$m" train "$targets" && once "${key%f32}bf16x2.ours" "$k"
+        fi
         dtype=$peer theirs "$m" train "$targets" "$STEPS" "$layout" && once "$key.peer" "$k"
       done
     done
@@ -115,14 +121,14 @@ tell_steps() {
   echo
   echo "| model | layers | batch | dtype | trained | ours | peer | ratio | ours, MB | peer, MB | ours ÷ peer | allocations |"
   echo "|---|---|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|"
-  while read -r m targets b; do for dtype in $dtypes; do
-    key=steps.$m.$targets.$b.$dtype
-    a=$STATE/$key.ours p=$STATE/$key.peer
-    [ -f "$p" ] || continue
+  while read -r m targets b; do for dtype in $all_dtypes; do
+    key=steps.$m.$targets.$b
+    a=$STATE/$key.$dtype.ours p=$STATE/$key.${dtype/bf16x2/f32}.peer
+    [ -f "$p" ] && [ -f "$a" ] || continue
     t=$(of "$a" trainable_params) d=$dtype
     [ "$t" = "$(of "$p" trainable_params)" ] || t="$t, the peer $(of "$p" trainable_params): not the same work"
     [ "$(of_word "$p" dtype)" = "$dtype" ] || d="$dtype, the peer $(of_word "$p" dtype)"
-    echo "| $m | $targets | $b | $d | $t | $(against "$key" images_per_s_median) | $(of "$a" peak_rss_mb) | $(of "$p" peak_rss_mb) | $(ratio "$(of "$a" peak_rss_mb)" "$(of "$p" peak_rss_mb)") | $(of "$a" allocs_per_step) |"
+    echo "| $m | $targets | $b | $d | $t | $(of "$a" images_per_s_median) | $(of "$p" images_per_s_median) | **$(paired "$a" "$p" images_per_s_median)** | $(of "$a" peak_rss_mb) | $(of "$p" peak_rss_mb) | $(ratio "$(of "$a" peak_rss_mb)" "$(of "$p" peak_rss_mb)") | $(of "$a" allocs_per_step) |"
   done; done < <(steps)
 }
 
@@ -135,7 +141,7 @@ measure_infer() {
   for m in vit_tiny vit_small resnet18 resnet50; do
     need_model "$m"
     for BATCH in 1 8; do for ((k = 1; k <= PAIRS; k++)); do
-      for dtype in $dtypes; do
+      for dtype in $all_dtypes; do
         STEPS=200 MAX_SECONDS=6 ours "$m" infer "" && once "infer.$m.$BATCH.$dtype.ours" "$k"
       done
       cmd=(node scripts/peers/ort_bench.js --model "$MODEL_DIR/$m.onnx" --batch "$BATCH" --threads "$THREADS" --steps 200 --max-seconds 6)
@@ -152,7 +158,7 @@ tell_infer() {
   echo
   echo "| model | batch | dtype | ours | ONNX Runtime | ratio | ours, MB | ONNX Runtime, MB |"
   echo "|---|--:|---|--:|--:|--:|--:|--:|"
-  for m in vit_tiny vit_small resnet18 resnet50; do for b in 1 8; do for dtype in $dtypes; do
+  for m in vit_tiny vit_small resnet18 resnet50; do for b in 1 8; do for dtype in $all_dtypes; do
     local a=$STATE/infer.$m.$b.$dtype.ours peer=$STATE/infer.$m.$b.peer
     [ -f "$peer" ] && [ -f "$a" ] || continue
     echo "| $m | $b | $dtype | $(of "$a" images_per_s_median) | $(of "$peer" images_per_s_median) | **$(paired "$a" "$peer" images_per_s_median)** | $(of "$a" peak_rss_mb) | $(of "$peer" peak_rss_mb) |"

@@ -249,12 +249,16 @@ func (k *Kernels) convolve(p kernels.Conv, backward bool) (kernels.Run, error) {
 	// Without a stride all taps reach every pixel, so their terms may lie in a row.
 	whole := !backward || p.Stride == [2]int{1, 1}
 	cells := k.cellsConv(p)
-	if cells && whole && l.k%C.CELL != 0 {
+	g := &C.vl_product{m: n(to.Rows()), n: n(l.n), k: n(l.k), lda: pitch(from), step: 1, ldy: pitch(to), acc: flag(p.Accumulate), window: 1,
+		a16: flag(half(from)), y16: flag(half(to)), pairs: flag(cells && k.pairs)}
+	g.at = window(p, from, to, backward)
+	switch {
+	case cells && C.vl_steps_are_lines(g) != 0:
+		l.join = w[3]
+	case cells && whole && l.k%C.CELL != 0:
 		l.join = taps
 	}
-	g := &C.vl_product{m: n(to.Rows()), n: n(l.n), k: n(l.k), lda: pitch(from), step: 1, ldy: pitch(to), acc: flag(p.Accumulate), window: 1,
-		a16: flag(half(from)), y16: flag(half(to)), join: C.int(max(l.join, 1))}
-	g.at = window(p, from, to, backward)
+	g.join = C.int(max(l.join, 1))
 	o := operands{a: from, y: to, b: operand{p.W, l}}
 	if !backward {
 		o.bias = p.Bias

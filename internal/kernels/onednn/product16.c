@@ -586,9 +586,75 @@ static void slide(void *arg, int part, int parts) {
 	vl_cells_end();
 }
 
+// With few channels, as of a picture, a line of a window has room in one step: its
+// terms follow each other in the map, and tiles take them from there, the windows of
+// a line overlapping as they do. What a step reads behind them meets zeros.
+int vl_steps_are_lines(const vl_product *p) {
+	const vl_window *w = &p->at;
+	return p->window && !w->backward && !p->pairs && p->lda == p->k && w->dw == 1 && w->kw * p->k <= CELL && w->kw > 1;
+}
+
+static void lines(void *arg, int part, int parts) {
+	const call *c = arg;
+	const vl_product *p = c->p;
+	const vl_window *w = &p->at;
+	// Of a strip: pixels in a line, the lines of a result and of the map.
+	vl_n thin = thin_steps(p), line = (w->ow - 1) * w->sw + w->kw, size = vl_bytes(p->a16);
+	vl_n right = line - w->pl < w->w ? line - w->pl : w->w; // pixels of the map that are read
+	if (line < w->pl + right) line = w->pl + right;
+	vl_n width = line * p->k, above = (w->kh - 1) * w->dh + 1, most = (SOME / (2 * width) - above) / w->sh + 1;
+	most = most < 1 ? 1 : most > w->oh ? w->oh : most;
+	vl_n behind = CELL * w->sw * p->k + CELL, map = ((most - 1) * w->sh + above) * width + behind, bytes = vl_aligned(2 * map);
+	char *space = vl_room(bytes + BLOCKS * thin * CELL_SIZE * 2);
+	uint16_t *strip = (uint16_t *)space;
+	vl_n at[VL_TAPS];
+	for (vl_n ky = 0; ky < w->kh; ky++) at[ky] = ky * w->dh * width;
+	chunk k;
+	k.n = k.ahead = k.packed = 0, k.steps = w->kh, k.cells = thin, k.a = (uint16_t *)(space + bytes);
+	add_runs(&k, (vl_cell_run){c->b, w->kh, w->kh * CELL_SIZE, NULL, at, w->sw * p->k}, 0, NULL);
+	k.mapped[0] = 1, k.mapped[1] = 0;
+	add_thin(c, &k);
+	k.own = vl_share_of(p, p->m / w->ow, 1, vl_cells(p->n), part, parts);
+	vl_cells_begin();
+	for (vl_n l = k.own.row, end = k.own.rows_end, n; l < end; l += n) {
+		vl_n picture = l / w->oh, y0 = l % w->oh;
+		n = w->oh - y0 < end - l ? w->oh - y0 : end - l;
+		n = n < most ? n : most;
+		memset(strip, 0, 2 * map);
+		for (vl_n i = 0; i < (n - 1) * w->sh + above; i++) {
+			vl_n y = y0 * w->sh - w->pt + i;
+			if (y < 0 || y >= w->h) continue;
+			uint16_t *to = strip + i * width + w->pl * p->k;
+			const char *x = (const char *)c->a + (picture * w->h + y) * w->w * p->k * size;
+			if (p->a16) memcpy(to, x, 2 * right * p->k);
+			else
+				for (vl_n q = 0; q < right * p->k; q += 16) {
+					__mmask16 m = vl_first(right * p->k - q);
+					_mm256_mask_storeu_epi16(to + q, m, (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(m, (const float *)x + q)));
+				}
+		}
+		k.blocks = 0;
+		for (vl_n y = 0; y < n; y++)
+			for (vl_n x = 0; x < w->ow; x += CELL) {
+				vl_n f = k.blocks++, first = (l + y) * w->ow + x;
+				k.rows[f] = w->ow - x < CELL ? w->ow - x : CELL;
+				k.map[0][f] = strip + y * w->sh * width + x * w->sw * p->k;
+				for (vl_n q = 0; q < k.rows[f]; q++) {
+					k.to[f * CELL + q] = (char *)c->y + (first + q) * p->ldy * (p->y16 ? 2 : 4);
+					k.h[f * CELL + q] = thin ? c->h + (first + q) * p->ldh : NULL;
+				}
+				if (k.blocks < BLOCKS && (x + CELL < w->ow || y + 1 < n)) continue;
+				if (thin) hidden(c, &k);
+				flush(c, &k);
+				k.blocks = 0;
+			}
+	}
+	vl_cells_end();
+}
+
 void vl_multiply16(const vl_product *p, const void *a, const uint16_t *b, float *h, const uint16_t *hb, const uint16_t *d, const float *bias, void *y) {
 	call c = {p, a, b, hb, d, h, bias, y};
-	vl_task task = !p->window ? multiply : vl_slides(p) ? slide : convolve;
+	vl_task task = !p->window ? multiply : vl_slides(p) ? slide : vl_steps_are_lines(p) ? lines : convolve;
 	if (p->m * p->n * (p->k + p->r) < 1000000) task(&c, 0, 1);
 	else vl_deal(task, &c);
 }
@@ -831,6 +897,7 @@ void vl_sum_rows(const vl_row_sum *p, const void *a, const void *b, float *y) {
 #else
 int vl_thin_in_pairs(const vl_product *p) { return 0; }
 int vl_slides(const vl_product *p) { return 0; }
+int vl_steps_are_lines(const vl_product *p) { return 0; }
 vl_n vl_packed_cells(const vl_factor *f) { return 0; }
 void vl_pack_cells(const vl_factor *f, const float *w, uint16_t *out) {}
 void vl_multiply16(const vl_product *p, const void *a, const uint16_t *b, float *h, const uint16_t *hb, const uint16_t *d, const float *bias, void *y) {}

@@ -30,6 +30,8 @@ int vl_thin_in_pairs(const vl_product *p);
 // Whether a convolution reads its map where it lies. The taps of a line of h are
 // joined then where the map is a gradient.
 int vl_slides(const vl_product *p);
+// Whether a line of a window is a step: then so many taps are joined.
+int vl_steps_are_lines(const vl_product *p);
 
 // vl_sum_rows is y (m, n) = aᵀ·b over the rows of a (k, m) and b (k, n), one of
 // them float32 and thin, or both bf16. With a window b is a map of n channels, and
