@@ -442,7 +442,7 @@ static void convolve(void *arg, int at, int parts) {
 // made, and rows that reach from one line into the next are left out.
 int vl_slides(const vl_product *p) {
 	const vl_window *w = &p->at;
-	return p->window && (p->a16 || p->pairs) && p->join == 1 && p->k % CELL == 0 && w->sh * w->sw == 1;
+	return p->window && p->join == 1 && p->k % CELL == 0 && w->sh * w->sw == 1;
 }
 
 // A strip of lines of one picture with its border.
