@@ -825,7 +825,9 @@ static void sum_thin(void *arg, int part, int parts) {
 // Without a stride every tap pairs a map with the same thin rows, moved: the map is
 // packed once, and the taps differ in where its partner's terms begin. These lie
 // turned, a row of terms for each column, once for every column of the window, where
-// the ends of lines differ; between two pictures are lines of zeros.
+// the ends of lines differ; between two pictures are lines of zeros. As many columns
+// of the window as have room are rows of one first factor. The thin rows are rounded
+// like the map that they meet.
 static int moves(const vl_row_sum *p) {
 	const vl_window *w = &p->at;
 	return p->window && w->sh * w->sw == 1 && !p->a16 && p->m <= CELL / 2 && w->pt <= (w->kh - 1) * w->dh;
@@ -844,14 +846,14 @@ static void sum_moved(void *arg, int part, int parts) {
 	const sum_call *c = arg;
 	const vl_row_sum *p = c->p;
 	const vl_window *w = &p->at;
-	vl_n copies = down_parts(p->m), wide = copies * p->m, above = (w->kh - 1) * w->dh, lines = (w->h > w->oh ? w->h : w->oh) + above;
+	vl_n above = (w->kh - 1) * w->dh, together = CELL / p->m, lines = (w->h > w->oh ? w->h : w->oh) + above;
 	vl_n pictures = p->k / (w->oh * w->ow), all = pictures * lines * w->w, most = all < TERMS * CELL ? vl_cells(all) * CELL : TERMS * CELL;
 	// Terms before the block, and behind it: so far do taps move them. Rows of an odd
 	// number of lines of the cache do not share its sets.
 	vl_n before = (above - w->pt) * w->w, terms = (vl_cells(before + most + w->pt * w->w) | 1) * CELL, size = p->b16 ? 2 : 4;
-	uint16_t *panel = vl_room((most * CELL + (2 + w->kw) * terms * CELL) * 2), *split = panel + most * CELL, *turned = split + terms * CELL, *few = turned + terms * CELL;
+	uint16_t *panel = vl_room((most * CELL + (2 * CELL + w->kw * p->m + CELL) * terms) * 2), *split = panel + most * CELL, *turned = split + terms * CELL, *few = turned + terms * CELL;
 	float s[CELL * CELL] __attribute__((aligned(64)));
-	parts_order o = order(p->m, copies);
+	const __mmask16 m = vl_first(p->m);
 	const void *row[TERMS * CELL];
 	vl_n steps[TERMS], panels = vl_cells(p->n);
 	for (vl_n i = 0; i < TERMS; i++) steps[i] = i * CELL;
@@ -865,23 +867,23 @@ static void sum_moved(void *arg, int part, int parts) {
 			for (vl_n i = skip; i < terms; i++, step(w, lines, &at)) {
 				vl_n x = at.x + dx;
 				int there = at.picture < pictures && at.y < w->oh && x >= 0 && x < w->ow;
-				_mm512_storeu_si512(split + i * CELL, there ? parts_row(_mm512_maskz_loadu_ps(o.r, (const float *)c->a + ((at.picture * w->oh + at.y) * w->ow + x) * p->lda), o) : _mm512_setzero_si512());
+				__m512 v = there ? _mm512_maskz_loadu_ps(m, (const float *)c->a + ((at.picture * w->oh + at.y) * w->ow + x) * p->lda) : _mm512_setzero_ps();
+				_mm256_storeu_si256((__m256i *)(split + i * CELL), (__m256i)_mm512_cvtneps_pbh(v));
 			}
-			vl_cells_a_turned(split, 1, CELL, wide, terms, turned);
-			for (vl_n q = 0; q < CELL; q++)
-				for (vl_n i = 0; i < terms; i += CELL) memcpy(few + (kx * CELL + q) * terms + i, turned + i * CELL + q * CELL, 2 * CELL);
+			vl_cells_a_turned(split, 1, CELL, p->m, terms, turned);
+			for (vl_n q = 0; q < p->m; q++)
+				for (vl_n i = 0; i < terms; i += CELL) memcpy(few + (kx * p->m + q) * terms + i, turned + i * CELL + q * CELL, 2 * CELL);
 		}
 		vl_origin to = place_of(w, lines, v0);
 		for (vl_n i = 0; i < n; i++, step(w, lines, &to)) row[i] = to.y < w->h ? (const char *)c->b + ((to.picture * w->h + to.y) * w->w + to.x) * p->ldb * size : NULL;
 		for (vl_n j = vl_from(panels, 1, part, parts), end = vl_from(panels, 1, part + 1, parts); j < end; j++) {
 			vl_n cols = p->n - j * CELL < CELL ? p->n - j * CELL : CELL;
 			vl_cells_b_rows(row, p->b16, j * CELL, cols, n, panel);
-			for (vl_n t = 0; t < w->kh * w->kw; t++) {
-				vl_n ky = t / w->kw, kx = t % w->kw;
-				vl_cell_run run = {panel, vl_cells(n), 0, few + kx * CELL * terms + (above - ky * w->dh) * w->w, steps, terms};
-				vl_cells_multiply(halves(wide), halves(cols), NULL, &run, 1, 0, s, NULL);
-				fold(s, p->m, p->m, copies);
-				give(c, s, p->m, 0, j * CELL, cols, t, 0, p->acc || v0);
+			for (vl_n t = 0; t < w->kh * w->kw;) {
+				vl_n ky = t / w->kw, kx = t % w->kw, taps = w->kw - kx < together ? w->kw - kx : together;
+				vl_cell_run run = {panel, vl_cells(n), 0, few + kx * p->m * terms + (above - ky * w->dh) * w->w, steps, terms};
+				vl_cells_multiply(halves(taps * p->m), halves(cols), NULL, &run, 1, 0, s, NULL);
+				for (vl_n end = t + taps, at = 0; t < end; t++, at += p->m * CELL) give(c, s + at, p->m, 0, j * CELL, cols, t, 0, p->acc || v0);
 			}
 		}
 	}
