@@ -235,7 +235,7 @@ func (p *Program) fuseSums(nodes []*ops.Node, uses map[*ops.Node][]*ops.Node, at
 		maker := late
 		ok := early != late
 		for ok { // look through reshapes that nobody else sees
-			ok = len(uses[maker]) == 1 && !slices.Contains(p.roots, maker)
+			ok = readers(uses[maker]) == 1 && !slices.Contains(p.roots, maker)
 			op := ops.OpOf(maker)
 			if !ok || op == nil || !op.Alias || len(op.Reads) > 0 {
 				break
@@ -255,6 +255,17 @@ func (p *Program) fuseSums(nodes []*ops.Node, uses map[*ops.Node][]*ops.Node, at
 		}
 	}
 	return sums
+}
+
+// readers counts those that read a value itself: selectors read a slot beside it.
+func readers(uses []*ops.Node) int {
+	n := 0
+	for _, u := range uses {
+		if op := ops.OpOf(u); op == nil || !op.Alias || len(op.Reads) == 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // madeAt is when the memory behind a value is written.
