@@ -3,6 +3,8 @@
 package onednn
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -80,6 +82,52 @@ func TestShare(t *testing.T) {
 			}
 			if !slices.Equal(pair[0].F32(), pair[1].F32()) {
 				t.Errorf("%d threads: output %d differs from one thread's", threads, i)
+			}
+		}
+	}
+}
+
+// TestShareCells: the same for products in cells, and the bytes of a second run.
+func TestShareCells(t *testing.T) {
+	for name, k := range map[string]*Kernels{"bf16": narrow(t), "bf16x2": paired(t)} {
+		defer Share(1)
+		r := rand.New(rand.NewPCG(11, 12))
+		noise := noiseOf(r)
+		x, w, up, down := noise(197, 96), noise(96, 130), noise(130, 8), noise(8, 96)
+		picture, stem := noise(2, 121, 117, 3), noise(64, 3, 7, 7)
+		image, kernel, a, b := noise(1, 29, 31, 64), noise(48, 64, 3, 3), noise(8, 64, 3, 3), noise(48, 8)
+		conv := func(x, w, y *buffer.Buffer, stride, pad int) kernels.Conv {
+			return kernels.Conv{X: x, W: w, Y: y, Stride: [2]int{stride, stride}, Pads: [4]int{pad, pad, pad, pad}, Dilation: [2]int{1, 1}, Groups: 1}
+		}
+		outputs := func(threads int) []*buffer.Buffer {
+			Share(threads)
+			y, y16, h := buffer.New(buffer.F32, 197, 130), buffer.New(buffer.F32, 197, 130), buffer.New(buffer.F32, 197, 8)
+			s, m, dx, hm := buffer.New(buffer.F32, 2, 61, 59, 64), buffer.New(buffer.F32, 1, 29, 31, 48), buffer.New(buffer.F32, 1, 29, 31, 64), buffer.New(buffer.F32, 1, 29, 31, 8)
+			layer := kernels.MatMul{A: x, B: w, Y: y, M: 197, N: 130, K: 96, Thin: &kernels.Thin{H: h, C: up, Trans: true, Down: down, DownTrans: true}}
+			lies := kernels.MatMul{A: x, B: w, Y: y16, M: 197, N: 130, K: 96}
+			if k.bf16 {
+				lies.A = halved(clone(x))
+			}
+			c := conv(image, kernel, m, 1, 1)
+			c.Thin = &kernels.Thin{H: hm, C: b, Down: a}
+			back := conv(dx, kernel, m, 1, 1)
+			for _, bind := range []func() (kernels.Run, error){
+				func() (kernels.Run, error) { return k.MatMul(layer) },
+				func() (kernels.Run, error) { return k.MatMul(lies) },
+				func() (kernels.Run, error) { return k.Conv(conv(picture, stem, s, 2, 3)) },
+				func() (kernels.Run, error) { return k.Conv(c) },
+				func() (kernels.Run, error) { return k.ConvBackwardData(back) },
+			} {
+				f, err := bind()
+				run(t, f, err)
+				f()
+			}
+			return []*buffer.Buffer{y, h, y16, s, m, hm, dx}
+		}
+		one := outputs(1)
+		for _, threads := range []int{1, 2, 3, 5} {
+			for i, got := range outputs(threads) {
+				sameValues(t, fmt.Sprintf("%s: output %d on %d threads", name, i, threads), got, one[i])
 			}
 		}
 	}
