@@ -89,11 +89,11 @@ func (e *Executor) bind(s *step, b Binding) (kernels.Run, error) {
 	}
 	env := &ops.Env{K: b.Kernels, Accumulate: s.accumulate, Collective: b.Collective}
 	for i, n := range s.in {
-		v := e.Value(n)
 		if st := e.program.memoryOf(s, i); st == s.instead {
-			v = e.view(st, float, n.Shape())
+			env.In = append(env.In, e.view(st, float, n.Shape()))
+			continue
 		}
-		env.In = append(env.In, v)
+		env.In = append(env.In, e.Value(n))
 	}
 	env.Out = e.view(s.out, s.op.OutStorage(), s.node.Shape())
 	for i, st := range s.slots {

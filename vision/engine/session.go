@@ -82,7 +82,7 @@ func (s *session) described() string {
 	case DTypeBF16x2:
 		return "products of sums of two bf16, 16 bits of each factor; everything else in f32"
 	}
-	return "f32: bf16 is not faster on this processor with these kernels (vislora version)"
+	return "f32: what was asked for is not faster on this processor with these kernels (vislora version)"
 }
 
 // lossConfig chooses the training loss of a classifier.

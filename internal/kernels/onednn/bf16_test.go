@@ -14,23 +14,16 @@ import (
 )
 
 // narrow is a kernel set in bf16 whatever the size.
-func narrow(t *testing.T) *Kernels {
-	locked(t)
-	n, ok, err := NewBF16()
-	if err != nil || !ok {
-		t.Skipf("bf16 is not faster on this processor (%v)", err)
-	}
-	t.Cleanup(n.Close)
-	n.least = 0
-	return n
-}
+func narrow(t *testing.T) *Kernels { return opened(t, NewBF16) }
 
 // paired is a kernel set in pairs of bf16 whatever the size.
-func paired(t *testing.T) *Kernels {
+func paired(t *testing.T) *Kernels { return opened(t, NewBF16x2) }
+
+func opened(t *testing.T, open func() (*Kernels, bool, error)) *Kernels {
 	locked(t)
-	n, ok, err := NewBF16x2()
+	n, ok, err := open()
 	if err != nil || !ok {
-		t.Skipf("this processor has no tiles (%v)", err)
+		t.Skipf("this is not faster on this processor (%v)", err)
 	}
 	t.Cleanup(n.Close)
 	n.least = 0

@@ -194,9 +194,7 @@ void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *run
 INLINE __m512i take(const void *x, const int x16, vl_n i, vl_n n) {
 	__mmask16 low = vl_first(n), high = vl_first(n - 16);
 	if (x16 == VL_BF16) return _mm512_maskz_loadu_epi16((__mmask32)high << 16 | low, (const uint16_t *)x + i);
-	__m512 a = _mm512_maskz_loadu_ps(low, (const float *)x + i), b = _mm512_maskz_loadu_ps(high, (const float *)x + i + 16);
-	__m512i v = vl_narrow(a, b);
-	return x16 == VL_LESSER ? vl_narrow(_mm512_sub_ps(a, vl_low(v)), _mm512_sub_ps(b, vl_high(v))) : v;
+	return vl_part(_mm512_maskz_loadu_ps(low, (const float *)x + i), _mm512_maskz_loadu_ps(high, (const float *)x + i + 16), x16 == VL_LESSER);
 }
 
 // 16 × 16 numbers of 32 bits, turned.

@@ -41,13 +41,6 @@ static vl_n thin_steps(const vl_product *p) { return vl_thin_in_pairs(p) ? 2 * v
 
 INLINE __m512 greater_part(__m512 v) { return vl_wide((__m256i)_mm512_cvtneps_pbh(v)); }
 
-// 32 numbers' greater or lesser parts.
-INLINE __m512i part_of(const float *x, int take) {
-	__m512 a = _mm512_loadu_ps(x), b = _mm512_loadu_ps(x + 16);
-	__m512i v = vl_narrow(a, b);
-	return take == VL_LESSER ? vl_narrow(_mm512_sub_ps(a, vl_low(v)), _mm512_sub_ps(b, vl_high(v))) : v;
-}
-
 // part writes the greater or the lesser part of n numbers.
 INLINE void part(vl_n n, const float *x, int lesser, float *y) {
 	for (vl_n i = 0; i < n; i += 16) {
@@ -473,12 +466,13 @@ static void lines_of(const call *c, const border *b, const strip *t, int take, u
 		}
 		memset(to, 0, from * k * 2);
 		vl_n ld = p->lda * vl_bytes(take), each = p->lda == k ? n * k : k;
-		const char *x = (const char *)c->a + ((t->picture * w->h + sy) * w->w + sx) * ld;
-		for (vl_n i = 0; i < n * k; i += each, x += ld) {
+		const char *from_a = (const char *)c->a + ((t->picture * w->h + sy) * w->w + sx) * ld;
+		for (vl_n i = 0; i < n * k; i += each, from_a += ld) {
 			uint16_t *pixel = to + from * k + i;
+			const float *x = (const float *)from_a;
 			if (take == VL_BF16) memcpy(pixel, x, each * 2);
 			else
-				for (vl_n q = 0; q < each; q += CELL) _mm512_storeu_si512(pixel + q, part_of((const float *)x + q, take));
+				for (vl_n q = 0; q < each; q += CELL) _mm512_storeu_si512(pixel + q, vl_part(_mm512_loadu_ps(x + q), _mm512_loadu_ps(x + q + 16), take == VL_LESSER));
 		}
 		memset(to + (from + n) * k, 0, (line - (from + n) * k) * 2);
 	}

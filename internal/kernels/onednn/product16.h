@@ -19,9 +19,9 @@ void vl_pack_cells(const vl_factor *f, const float *w, uint16_t *out);
 
 // vl_multiply16 is vl_multiply with factors rounded to bf16. Where p->pairs they are
 // sums of two such numbers, and of a product's four only that of both lesser parts
-// is left out: 2^-17 of the product, where bf16 leaves 2^-8 and float32 2^-24. a and y are bf16
-// where p->a16 and p->y16. Unless d is NULL h is written first: its r channels are
-// a·d, with a's windows.
+// is left out: 2^-17 of the product, where bf16 leaves 2^-8 and float32 2^-24. a and
+// y are bf16 where p->a16 and p->y16. Unless d is NULL h is written first: its r
+// channels are a·d, with a's windows.
 void vl_multiply16(const vl_product *p, const void *a, const uint16_t *b, float *h, const uint16_t *hb, const uint16_t *d, const float *bias, void *y);
 
 // Whether hb is in pairs like b; else it is split.

@@ -98,7 +98,8 @@ static void T(layer_norm)(vl_n rows, vl_n c, vl_mat x, const float *g, const flo
 	else T(norm_rows)(0, 0, rows, c, x, g, b, y, hat, mean, rstd, eps);
 }
 
-// Where there is no mean x holds what is normalised already. sums holds 2·c doubles and 2·c floats: totals, and the rows in flight.
+// Where there is no mean x holds what is normalised already. sums holds 2·c doubles
+// and 2·c floats: totals, and the rows in flight.
 INLINE void T(norm_rows_backward)(int xh, int gh, int dh, vl_n rows, vl_n c, vl_mat x, vl_mat dy, const float *g, const float *mean, const float *rstd, vl_mat dx,
 	int acc, float *dg, float *db, double *sums) {
 	float *part = (float *)(sums + 2 * c);
