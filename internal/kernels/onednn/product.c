@@ -100,6 +100,13 @@ static vl_n padded(vl_n rows) {
 	return (rows + mr - 1) / mr * mr;
 }
 
+// Rows at a time: whole tiles in blocks as equal as can be, for every block passes
+// over all panels.
+static vl_n rows_of(vl_n m) {
+	vl_n mr = vl_kernels->rows, tiles = (m + mr - 1) / mr, blocks = (tiles + TILES - 1) / TILES;
+	return blocks ? (tiles + blocks - 1) / blocks * mr : mr;
+}
+
 // What a product is called with.
 typedef struct {
 	const vl_product *p;
@@ -115,8 +122,8 @@ static void multiply(void *arg, int part, int parts) {
 	table t;
 	float *to[ROWS + 16];
 	const float *first[ROWS + 16];
-	vl_n most = TILES * vl_kernels->rows;
 	vl_share_of_product own = vl_share_of(p, p->m, vl_kernels->rows, panels(p->n), part, parts);
+	vl_n most = rows_of(own.rows_end - own.row);
 	for (vl_n i0 = own.row; i0 < own.rows_end; i0 += most) {
 		vl_n rows = own.rows_end - i0 < most ? own.rows_end - i0 : most, all = padded(rows);
 		pass s = {p, c->bias, to, rows, room(1, p->k), p->acc, own.panel, own.panels_end};
@@ -148,8 +155,8 @@ static void convolve(void *arg, int part, int parts) {
 	vl_n width = panels(p->n) * vl_kernels->columns, pictures = p->m / (w->oh * w->ow);
 	for (vl_n phase = 0; phase < vl_phases(w); phase++) {
 		vl_phase_of(w, phase, &f);
-		vl_n most = TILES * vl_kernels->rows;
 		vl_share_of_product own = vl_share_of(p, pictures * f.oh * f.ow, vl_kernels->rows, panels(p->n), part, parts);
+		vl_n most = rows_of(own.rows_end - own.row);
 		for (vl_n i0 = own.row; i0 < own.rows_end; i0 += most) {
 			vl_n rows = own.rows_end - i0 < most ? own.rows_end - i0 : most, all = padded(rows);
 			pass s = {p, c->bias, to, rows, room(f.n, p->k), p->acc, own.panel, own.panels_end};
