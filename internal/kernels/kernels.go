@@ -72,7 +72,8 @@ type MatMul struct {
 	StrideA        int
 	StrideB        int
 	StrideY        int
-	Thin           *Thin // of one product
+	Thin           *Thin   // of one product
+	Finish         *Finish // of one product
 }
 
 // Conv is a two-dimensional cross-correlation over channels-last maps.
@@ -90,7 +91,8 @@ type Conv struct {
 	Dilation      [2]int // 1 means none
 	Groups        int
 	Accumulate    bool
-	Thin          *Thin // with Groups 1, in Conv and ConvBackwardData
+	Thin          *Thin   // with Groups 1, in Conv and ConvBackwardData
+	Finish        *Finish // in Conv and ConvBackwardData
 }
 
 // View places a (batch, token, head, channel) tensor inside a buffer:

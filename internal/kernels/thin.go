@@ -45,7 +45,7 @@ func (p MatMul) SplitDown() (down, rest MatMul) {
 func (p Conv) SplitDown() (down, rest Conv) {
 	t := p.Thin
 	down = p
-	down.W, down.Y, down.Bias, down.Thin, down.Accumulate = t.Down, t.H, nil, nil, false
+	down.W, down.Y, down.Bias, down.Thin, down.Finish, down.Accumulate = t.Down, t.H, nil, nil, nil, false
 	p.Thin = t.withoutDown()
 	return down, p
 }
@@ -58,22 +58,24 @@ func (p Conv) SplitDownBackward() (down MatMul, rest Conv) {
 	return MatMul{A: p.Y, B: t.Down, Y: t.H, M: p.Y.Rows(), N: t.H.Cols(), K: p.Y.Cols()}, p
 }
 
-// Split makes two products of one with a thin pair, to be run in order.
+// Split makes two products of one with a thin pair, to be run in order. They finish
+// nothing.
 func (p MatMul) Split() (base, thin MatMul) {
 	t := p.Thin
-	p.Thin = nil
+	p.Thin, p.Finish = nil, nil
 	return p, MatMul{A: t.H, B: t.C, TransB: t.Trans, Y: p.Y, M: p.M, N: p.N, K: t.H.Cols(), Accumulate: true}
 }
 
 // Split makes a convolution and a product of one with a thin pair.
 func (p Conv) Split() (base Conv, thin MatMul) {
 	t := p.Thin
-	p.Thin = nil
+	p.Thin, p.Finish = nil, nil
 	return p, MatMul{A: t.H, B: t.C, TransB: true, Y: p.Y, M: p.Y.Rows(), N: p.Y.Cols(), K: t.H.Cols(), Accumulate: true}
 }
 
 // SplitBackward makes two gradients of one with a thin pair.
 func (p Conv) SplitBackward() (base, thin Conv) {
+	p.Finish = nil
 	thin = p
 	thin.W, thin.Y, thin.Bias, thin.Thin, thin.Accumulate = p.Thin.C, p.Thin.H, nil, nil, true
 	p.Thin = nil

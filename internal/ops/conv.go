@@ -28,9 +28,10 @@ func (g *Graph) Conv(x, w, b *Node, a ConvAttr) *Node {
 	}
 	flops := convFlops(out, w)
 	return g.Apply(Spec{
-		Name: convName(w, a), In: in, Out: out, Diff: diff, Flops: flops, Narrow: a.narrow(Narrow{In: []int{0}, Out: true}),
+		Name: convName(w, a), In: in, Out: out, Diff: diff, Flops: flops, Finishes: true, Narrow: a.narrow(Narrow{In: []int{0}, Out: true}),
 		Bind: func(e *Env) (kernels.Run, error) {
 			c := a.kernel(e.In[0], e.In[1], e.Out)
+			c.Finish = e.Finish
 			if b != nil {
 				c.Bias = e.In[2]
 			}
@@ -57,10 +58,10 @@ func (g *Graph) AddConv(y0, x, w *Node, a ConvAttr) *Node {
 	}
 	flops := convFlops(out, w)
 	return g.Apply(Spec{
-		Name: "conv.add", In: []*Node{y0, x, w}, Out: out, Diff: []bool{true, true, true}, InPlace: []int{0}, Flops: flops, Narrow: a.narrow(Narrow{In: []int{0, 1}, Out: true}),
+		Name: "conv.add", In: []*Node{y0, x, w}, Out: out, Diff: []bool{true, true, true}, InPlace: []int{0}, Flops: flops, Finishes: true, Narrow: a.narrow(Narrow{In: []int{0, 1}, Out: true}),
 		Bind: func(e *Env) (kernels.Run, error) {
 			c := a.kernel(e.In[1], e.In[2], e.Out)
-			c.Accumulate = true
+			c.Accumulate, c.Finish = true, e.Finish
 			conv, err := e.K.Conv(c)
 			if err != nil || e.In[0].Pointer() == e.Out.Pointer() {
 				return conv, err
@@ -78,10 +79,10 @@ func (g *Graph) convGrads(x, w, dy *Node, a ConvAttr, flops float64) []*Node {
 	gs := make([]*Node, 2)
 	if g.Needs(x) {
 		gs[0] = g.Apply(Spec{
-			Name: convName(w, a) + ".dx", In: []*Node{dy, w}, Out: x.Shape(), Accumulates: true, Flops: flops, Narrow: a.narrow(Narrow{In: []int{0}, Out: true}),
+			Name: convName(w, a) + ".dx", In: []*Node{dy, w}, Out: x.Shape(), Accumulates: true, Finishes: true, Flops: flops, Narrow: a.narrow(Narrow{In: []int{0}, Out: true}),
 			Bind: func(e *Env) (kernels.Run, error) {
 				c := a.kernel(e.Out, e.In[1], e.In[0])
-				c.Accumulate = e.Accumulate
+				c.Accumulate, c.Finish = e.Accumulate, e.Finish
 				return e.K.ConvBackwardData(c)
 			},
 		})

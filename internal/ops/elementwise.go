@@ -35,6 +35,9 @@ func (g *Graph) Unary(f kernels.Func, a, b float64, x *Node) *Node {
 	}
 	s := Spec{Name: UnaryName(f), In: []*Node{x}, Out: x.Shape(), Diff: []bool{true}, Narrow: Narrow{In: []int{0}, Slots: []int{0}, Out: true},
 		Rows: rowOfBroadcast(x.Shape(), []*Node{x}, func(in []*Node) *Node { return g.Unary(f, a, b, in[0]) })}
+	if f == kernels.Relu {
+		s.Finish = &Finish{stageRelu, func(f *kernels.Finish, _ *Env, _ int) { f.Relu = true }}
+	}
 	deriv := storesDerivative[f] && g.Needs(x)
 	if deriv {
 		s.Slots = []Slot{{Shape: x.Shape(), Bytes: f.Slope()}}
@@ -64,6 +67,7 @@ func (g *Graph) Unary(f kernels.Func, a, b float64, x *Node) *Node {
 			d.Reads = []Read{{y, 0}}
 		case f == kernels.Relu: // the output is positive exactly where the input is
 			d.In = append(d.In, y)
+			d.Finish = &Finish{stageMask, func(f *kernels.Finish, e *Env, _ int) { f.Mask = e.In[1] }}
 		default:
 			d.In = append(d.In, in[0])
 		}
@@ -93,6 +97,9 @@ func (g *Graph) Binary(f kernels.BinaryFunc, x, z *Node) *Node {
 	}
 	if f == kernels.Add || f == kernels.Sub {
 		s.InPlace = []int{0, 1}
+		if f == kernels.Add && s.Narrow.Out {
+			s.Finish = &Finish{stageAdd, func(f *kernels.Finish, e *Env, of int) { f.Add = e.In[1-of] }}
+		}
 		if f == kernels.Sub {
 			s.InPlace = []int{0}
 		}

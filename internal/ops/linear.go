@@ -21,11 +21,11 @@ func (g *Graph) Linear(x, w, b *Node, transW bool) *Node {
 		in, diff = append(in, b), append(diff, true)
 	}
 	return g.Apply(Spec{
-		Name: "linear", In: in, Out: withLast(x, n), Diff: diff, Accumulates: true, Flops: 2 * float64(rows(x)) * float64(n) * float64(last(x)),
+		Name: "linear", In: in, Out: withLast(x, n), Diff: diff, Accumulates: true, Finishes: true, Flops: 2 * float64(rows(x)) * float64(n) * float64(last(x)),
 		Narrow: Narrow{In: []int{0}, Out: true},
 		Rows:   rowOf(withLast(x, n), in, []int{0}, func(in []*Node) *Node { return g.Linear(in[0], w, b, transW) }),
 		Bind: func(e *Env) (kernels.Run, error) {
-			m := kernels.MatMul{A: e.In[0], B: e.In[1], Y: e.Out, TransB: transW, M: e.In[0].Rows(), N: n, K: e.In[0].Cols(), Accumulate: e.Accumulate}
+			m := kernels.MatMul{A: e.In[0], B: e.In[1], Y: e.Out, TransB: transW, M: e.In[0].Rows(), N: n, K: e.In[0].Cols(), Accumulate: e.Accumulate, Finish: e.Finish}
 			if b != nil {
 				m.Bias = e.In[2]
 			}
@@ -53,11 +53,11 @@ func (g *Graph) AddLinear(y0, x, w *Node, transW bool) *Node {
 	}
 	in := []*Node{y0, x, w}
 	return g.Apply(Spec{
-		Name: "linear.add", In: in, Out: y0.Shape(), Diff: []bool{true, true, true}, InPlace: []int{0}, Narrow: Narrow{In: []int{0, 1}, Out: true},
+		Name: "linear.add", In: in, Out: y0.Shape(), Diff: []bool{true, true, true}, InPlace: []int{0}, Finishes: true, Narrow: Narrow{In: []int{0, 1}, Out: true},
 		Flops: 2 * float64(rows(x)) * float64(n) * float64(last(x)),
 		Rows:  rowOf(y0.Shape(), in, []int{0, 1}, func(in []*Node) *Node { return g.AddLinear(in[0], in[1], w, transW) }),
 		Bind: func(e *Env) (kernels.Run, error) {
-			mm, err := e.K.MatMul(kernels.MatMul{A: e.In[1], B: e.In[2], Y: e.Out, TransB: transW, M: e.In[1].Rows(), N: n, K: e.In[1].Cols(), Accumulate: true})
+			mm, err := e.K.MatMul(kernels.MatMul{A: e.In[1], B: e.In[2], Y: e.Out, TransB: transW, M: e.In[1].Rows(), N: n, K: e.In[1].Cols(), Accumulate: true, Finish: e.Finish})
 			if err != nil || e.In[0].Pointer() == e.Out.Pointer() {
 				return mm, err
 			}
@@ -92,9 +92,9 @@ func (g *Graph) linearGrads(x, w, dy *Node, transW bool) []*Node {
 	flops := 2 * float64(m) * float64(n) * float64(k)
 	if g.Needs(x) {
 		gs[0] = g.Apply(Spec{
-			Name: "linear.dx", In: []*Node{dy, w}, Out: x.Shape(), Accumulates: true, Flops: flops, Narrow: Narrow{In: []int{0}, Out: true},
+			Name: "linear.dx", In: []*Node{dy, w}, Out: x.Shape(), Accumulates: true, Finishes: true, Flops: flops, Narrow: Narrow{In: []int{0}, Out: true},
 			Bind: func(e *Env) (kernels.Run, error) {
-				return e.K.MatMul(kernels.MatMul{A: e.In[0], B: e.In[1], Y: e.Out, TransB: !transW, M: m, N: k, K: n, Accumulate: e.Accumulate})
+				return e.K.MatMul(kernels.MatMul{A: e.In[0], B: e.In[1], Y: e.Out, TransB: !transW, M: m, N: k, K: n, Accumulate: e.Accumulate, Finish: e.Finish})
 			},
 		})
 	}

@@ -18,7 +18,7 @@ func (g *Graph) LoRA(x, w, b, a, up *Node, transW bool) *Node {
 	s := u.spec("linear.lora", x, w, b, withLast(x, n), 2*float64(u.m)*float64(n)*float64(k))
 	s.Rows = rowOf(s.Out, s.In, []int{0}, func(in []*Node) *Node { return g.LoRA(in[0], w, b, a, up, transW) })
 	s.Bind = func(e *Env) (kernels.Run, error) {
-		p := kernels.MatMul{A: e.In[0], B: e.In[1], TransB: transW, Y: e.Out, M: u.m, N: n, K: k,
+		p := kernels.MatMul{A: e.In[0], B: e.In[1], TransB: transW, Y: e.Out, M: u.m, N: n, K: k, Finish: e.Finish,
 			Thin: &kernels.Thin{H: u.hidden(e), C: e.In[3], Trans: true, Down: e.In[2], DownTrans: true}}
 		if b != nil {
 			p.Bias = e.In[4]
@@ -29,7 +29,7 @@ func (g *Graph) LoRA(x, w, b, a, up *Node, transW bool) *Node {
 		return u.grads(in, out, dy, Spec{
 			Name: "linear.lora.dx", Out: x.Shape(), Flops: 2 * float64(u.m) * float64(k) * float64(n+u.r),
 			Bind: func(e *Env) (kernels.Run, error) {
-				p := kernels.MatMul{A: e.In[0], B: e.In[1], TransB: !transW, Y: e.Out, M: u.m, N: k, K: n, Accumulate: e.Accumulate, Thin: u.back(e)}
+				p := kernels.MatMul{A: e.In[0], B: e.In[1], TransB: !transW, Y: e.Out, M: u.m, N: k, K: n, Accumulate: e.Accumulate, Thin: u.back(e), Finish: e.Finish}
 				return e.K.MatMul(p)
 			},
 		}, func(dh *Node) *Node { return g.linearDW(x, a, dh, true) })
@@ -52,6 +52,7 @@ func (g *Graph) ConvLoRA(x, w, b, a, up *Node, attr ConvAttr) *Node {
 	thin := append(append([]int{}, out[:3]...), u.r)
 	s.Bind = func(e *Env) (kernels.Run, error) {
 		c := attr.kernel(e.In[0], e.In[1], e.Out)
+		c.Finish = e.Finish
 		c.Thin = &kernels.Thin{H: u.hidden(e).Reshape(thin...), C: e.In[3], Down: e.In[2]}
 		if b != nil {
 			c.Bias = e.In[4]
@@ -63,7 +64,7 @@ func (g *Graph) ConvLoRA(x, w, b, a, up *Node, attr ConvAttr) *Node {
 			Name: convName(w, attr) + ".lora.dx", Out: x.Shape(), Flops: flops + 2*float64(u.m)*float64(size(a.Shape())),
 			Bind: func(e *Env) (kernels.Run, error) {
 				c := attr.kernel(e.Out, e.In[1], e.In[0])
-				c.Accumulate, c.Thin = e.Accumulate, u.back(e)
+				c.Accumulate, c.Thin, c.Finish = e.Accumulate, u.back(e), e.Finish
 				c.Thin.H = c.Thin.H.Reshape(thin...)
 				return e.K.ConvBackwardData(c)
 			},
@@ -93,7 +94,7 @@ func (u *update) spec(name string, x, w, b *Node, out []int, flops float64) Spec
 	if u.g.Needs(w) {
 		Fail("ops: %s: the layer itself trains", name)
 	}
-	s := Spec{Name: name, In: []*Node{x, w, u.a, u.up}, Out: out, Diff: []bool{true, false, true, true}, Narrow: Narrow{In: []int{0}, Out: true},
+	s := Spec{Name: name, In: []*Node{x, w, u.a, u.up}, Out: out, Diff: []bool{true, false, true, true}, Finishes: true, Narrow: Narrow{In: []int{0}, Out: true},
 		Slots: []Slot{{Shape: []int{u.m, u.r}}}, Scratch: []int{u.m * u.r},
 		Flops: flops + 2*float64(u.m)*float64(u.r*u.n) + 2*float64(u.m)*float64(size(u.a.Shape()))}
 	if b != nil {
@@ -128,7 +129,7 @@ func (u *update) grads(in []*Node, out, dy *Node, dx Spec, da func(dh *Node) *No
 	flops := 2 * float64(u.m) * float64(u.n*u.r)
 	switch {
 	case g.Needs(in[0]):
-		dx.In, dx.Accumulates, dx.Narrow = []*Node{dy, in[1], u.up, u.a}, true, Narrow{In: []int{0}, Out: true}
+		dx.In, dx.Accumulates, dx.Finishes, dx.Narrow = []*Node{dy, in[1], u.up, u.a}, true, true, Narrow{In: []int{0}, Out: true}
 		dx.Slots, dx.Scratch = []Slot{{Shape: dh}}, []int{u.m * u.r}
 		dx.Flops += flops
 		gs[0] = g.Apply(dx)

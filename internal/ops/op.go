@@ -53,6 +53,10 @@ type Spec struct {
 	Accumulates bool
 	// Narrow says which operands may lie in memory as bf16.
 	Narrow Narrow
+	// Finishes says that Bind offers Env.Finish to its kernel.
+	Finishes bool
+	// Finish is nil unless the operator can be the end of a product.
+	Finish *Finish
 	// Rows makes the operator for one place of an axis; nil where it cannot be.
 	Rows Rows
 	// Once says that a step runs the operator no more than once: it meets the
@@ -78,6 +82,21 @@ type Narrow struct {
 // Reads[0] is of: made in bf16, the slot is read in the place of the input.
 type Instead struct{ In, Slot int }
 
+// Finish describes an elementwise operator that works in place on the results of a
+// product, as a part of that product. Stage is its place among others.
+type Finish struct {
+	Stage int
+	// Set writes into f what the operator, bound to e, does to its input of.
+	Set func(f *kernels.Finish, e *Env, of int)
+}
+
+// The stages of [kernels.Finish].
+const (
+	stageAdd = iota
+	stageRelu
+	stageMask
+)
+
 // Slot is a saved output: its shape, and its storage when not the float type.
 // Bytes says that where it may be bf16 it may be bytes too, for slopes.
 type Slot struct {
@@ -102,6 +121,7 @@ type Env struct {
 	Reads      []*buffer.Buffer
 	Scratch    []*buffer.Buffer
 	Accumulate bool
+	Finish     *kernels.Finish
 	Collective Collective
 }
 

@@ -67,6 +67,9 @@ func (p *Program) Nodes() []*ops.Node {
 	out := append([]*ops.Node{}, p.Inputs...)
 	for _, s := range p.steps {
 		out = append(out, s.node)
+		for _, t := range s.then {
+			out = append(out, t.node)
+		}
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/vislora/vislora/internal/buffer"
@@ -82,11 +83,44 @@ func name(s *step) string {
 	return s.op.Name
 }
 
+// bind makes a step's run: that of its kernel alone where this finishes the results
+// itself, else those of all that the step is made of.
 func (e *Executor) bind(s *step, b Binding) (kernels.Run, error) {
-	float := e.program.graph.Storage()
 	if s.op == nil {
-		return b.Kernels.Binary(kernels.Binary{Func: kernels.Add, X: e.Value(s.in[0]), Z: e.Value(s.in[1]), Y: e.view(s.out, float, s.node.Shape())})
+		return b.Kernels.Binary(kernels.Binary{Func: kernels.Add, X: e.Value(s.in[0]), Z: e.Value(s.in[1]), Y: e.view(s.out, e.program.graph.Storage(), s.node.Shape())})
 	}
+	env := e.env(s, b)
+	if len(s.then) == 0 {
+		return s.op.Bind(env)
+	}
+	env.Finish = &kernels.Finish{}
+	var then []*ops.Env
+	for _, t := range s.then {
+		end := e.env(t, b)
+		then = append(then, end)
+		t.op.Finish.Set(env.Finish, end, slices.IndexFunc(end.In, func(in *buffer.Buffer) bool { return in.Pointer() == env.Out.Pointer() }))
+	}
+	run, err := s.op.Bind(env)
+	if err != nil || env.Finish.Taken {
+		return run, err
+	}
+	runs := []kernels.Run{run}
+	for i, t := range s.then {
+		if run, err = t.op.Bind(then[i]); err != nil {
+			return nil, err
+		}
+		runs = append(runs, run)
+	}
+	return func() {
+		for _, r := range runs {
+			r()
+		}
+	}, nil
+}
+
+// env is the memory of a step's operator.
+func (e *Executor) env(s *step, b Binding) *ops.Env {
+	float := e.program.graph.Storage()
 	env := &ops.Env{K: b.Kernels, Accumulate: s.accumulate, Collective: b.Collective}
 	for i, n := range s.in {
 		if st := e.program.memoryOf(s, i); st == s.instead {
@@ -106,7 +140,7 @@ func (e *Executor) bind(s *step, b Binding) (kernels.Run, error) {
 	for i, st := range s.scratch {
 		env.Scratch = append(env.Scratch, e.view(st, float, []int{s.op.Scratch[i]}))
 	}
-	return s.op.Bind(env)
+	return env
 }
 
 func (e *Executor) slot(s *step, i int, st *storage) *buffer.Buffer {

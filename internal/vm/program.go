@@ -60,6 +60,7 @@ type step struct {
 	slots      []*storage
 	scratch    []*storage
 	instead    *storage // read in the place of an input: see ops.Instead
+	then       []*step  // what finishes this one's results in place
 }
 
 // memoryOf is the memory of input i.
@@ -200,6 +201,7 @@ func (p *Program) lower(nodes []*ops.Node) error {
 	if p.narrow {
 		p.halve(slots)
 	}
+	p.finish()
 	p.lives(slots)
 	return nil
 }
@@ -324,9 +326,12 @@ func (p *Program) reads(n, v *ops.Node) bool {
 	return slices.ContainsFunc(children(n), func(c *ops.Node) bool { return base(c) == base(v) })
 }
 
-// output decides where a step writes: over a dying input, or new memory.
+// output decides where a step writes: over a dying input, first the one that was
+// made last, or new memory.
 func (p *Program) output(s *step, i, elem int, uses map[*ops.Node][]*ops.Node, at map[*ops.Node]int, inPlace []int) *storage {
 	bytes := length(s.node.Shape()) * elem
+	inPlace = slices.Clone(inPlace)
+	slices.SortStableFunc(inPlace, func(a, b int) int { return p.madeAt(s.in[b], at) - p.madeAt(s.in[a], at) })
 	for _, k := range inPlace {
 		in := s.in[k]
 		if st := p.where[in]; st != nil && st.owned() && st.bytes == bytes && p.dies(st, i, uses, at, s.node) {
@@ -402,6 +407,9 @@ func (p *Program) lives(slots map[*ops.Node][]*storage) {
 	index := map[*ops.Node]int{}
 	for i, s := range p.steps {
 		index[s.node] = i
+		for _, t := range s.then {
+			index[t.node] = i
+		}
 		for _, st := range append(append([]*storage{s.out}, s.slots...), s.scratch...) {
 			st.first, st.end = len(p.steps), -1
 		}
@@ -411,6 +419,11 @@ func (p *Program) lives(slots map[*ops.Node][]*storage) {
 		touch(s.out, i)
 		for k := range s.in {
 			touch(p.memoryOf(s, k), i)
+		}
+		for _, t := range s.then {
+			for k := range t.in {
+				touch(p.memoryOf(t, k), i)
+			}
 		}
 		for _, st := range s.scratch {
 			touch(st, i)

@@ -56,6 +56,31 @@ void vl_cells_end(void) {
 	if (kind == 2) _tile_release();
 }
 
+// finished is what becomes of 32 sums; y is where they go.
+INLINE void finished(const vl_finish *f, const int y16, const char *y, __mmask32 m, __m512 *lo, __m512 *hi) {
+#define LIKE_Y(at, l, h) \
+	do { \
+		if (y16) { \
+			__m512i v = _mm512_maskz_loadu_epi16(m, at); \
+			l = vl_low(v), h = vl_high(v); \
+		} else l = _mm512_maskz_loadu_ps((__mmask16)m, at), h = _mm512_maskz_loadu_ps((__mmask16)(m >> 16), (at) + 64); \
+	} while (0)
+	__m512 l, h;
+	const __m512 none = _mm512_setzero_ps();
+	if (f->add) {
+		LIKE_Y(y + f->add, l, h);
+		*lo = _mm512_add_ps(*lo, l), *hi = _mm512_add_ps(*hi, h);
+	}
+	// The second operand is what becomes of two that do not compare: NaN stays.
+	if (f->relu) *lo = _mm512_max_ps(none, *lo), *hi = _mm512_max_ps(none, *hi);
+	if (f->mask) {
+		LIKE_Y(y + f->mask, l, h);
+		*lo = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(l, none, _CMP_GT_OQ), *lo);
+		*hi = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(h, none, _CMP_GT_OQ), *hi);
+	}
+#undef LIKE_Y
+}
+
 // put writes one row of sums.
 INLINE void put_row(const vl_cell_put *p, const int y16, vl_n row) {
 	__mmask16 m0 = vl_first(p->n), m1 = vl_first(p->n - 16);
@@ -70,17 +95,19 @@ INLINE void put_row(const vl_cell_put *p, const int y16, vl_n row) {
 			__m512i v = _mm512_maskz_loadu_epi16(m, y);
 			lo = _mm512_add_ps(lo, vl_low(v)), hi = _mm512_add_ps(hi, vl_high(v));
 		}
+		if (p->finish) finished(p->finish, 1, y, m, &lo, &hi);
 		__m512i v = vl_narrow(lo, hi);
 		if (p->past && m == ~0u && !((size_t)y & 63)) _mm512_stream_si512((__m512i *)y, v);
 		else _mm512_mask_storeu_epi16(y, m, v);
 		return;
 	}
 	float *to = (float *)y;
+	if (p->acc) lo = _mm512_add_ps(lo, _mm512_maskz_loadu_ps(m0, to)), hi = _mm512_add_ps(hi, _mm512_maskz_loadu_ps(m1, to + 16));
+	if (p->finish) finished(p->finish, 0, y, m, &lo, &hi);
 	if (p->past && m == ~0u && !((size_t)y & 63)) {
 		_mm512_stream_ps(to, lo), _mm512_stream_ps(to + 16, hi);
 		return;
 	}
-	if (p->acc) lo = _mm512_add_ps(lo, _mm512_maskz_loadu_ps(m0, to)), hi = _mm512_add_ps(hi, _mm512_maskz_loadu_ps(m1, to + 16));
 	_mm512_mask_storeu_ps(to, m0, lo);
 	_mm512_mask_storeu_ps(to + 16, m1, hi);
 }

@@ -37,12 +37,13 @@ typedef struct {
 // Sums that go to rows of y, as elements from byte at on: bf16 or float32, added to
 // what is there or not, with a bias or NULL. s is 32 wide. past: past the caches,
 // for a y that they do not hold anyway, which then need not be fetched. A row of y
-// that is NULL is left out.
+// that is NULL is left out. finish: NULL, or what happens to them before.
 typedef struct {
 	const float *s, *bias;
 	vl_n rows, n, at;
 	int acc, y16, past;
 	void *const *y;
+	const vl_finish *finish;
 } vl_cell_put;
 
 // c (32, 32) = Σ a·b over the steps of all runs, at panel j; a's cells follow each

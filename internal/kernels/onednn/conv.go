@@ -25,7 +25,7 @@ func (k *Kernels) Conv(p kernels.Conv) (kernels.Run, error) {
 	}
 	if pointwise(p) {
 		cout, cin := p.W.Shape[0], p.W.Shape[1]
-		m := kernels.MatMul{A: p.X, B: p.W.Reshape(cout, cin), TransB: true, Bias: p.Bias, Y: p.Y, M: p.Y.Rows(), N: cout, K: cin, Accumulate: p.Accumulate}
+		m := kernels.MatMul{A: p.X, B: p.W.Reshape(cout, cin), TransB: true, Bias: p.Bias, Y: p.Y, M: p.Y.Rows(), N: cout, K: cin, Accumulate: p.Accumulate, Finish: p.Finish}
 		if t := p.Thin; t != nil {
 			m.Thin = &kernels.Thin{H: t.H, C: t.C, Trans: true}
 			if t.Down != nil {
@@ -62,7 +62,7 @@ func (k *Kernels) ConvBackwardData(p kernels.Conv) (kernels.Run, error) {
 	}
 	if pointwise(p) {
 		cout, cin := p.W.Shape[0], p.W.Shape[1]
-		m := kernels.MatMul{A: p.Y, B: p.W.Reshape(cout, cin), Y: p.X, M: p.Y.Rows(), N: cin, K: cout, Accumulate: p.Accumulate}
+		m := kernels.MatMul{A: p.Y, B: p.W.Reshape(cout, cin), Y: p.X, M: p.Y.Rows(), N: cin, K: cout, Accumulate: p.Accumulate, Finish: p.Finish}
 		if t := p.Thin; t != nil {
 			m.Thin = &kernels.Thin{H: t.H, C: t.C.Reshape(t.H.Cols(), cin), Down: t.Down}
 		}

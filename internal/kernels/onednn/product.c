@@ -67,12 +67,14 @@ typedef struct {
 	vl_segment seg[SEGMENTS];
 } pass;
 
-static void flush(pass *s) {
+// flush writes what has been added up; finish: NULL unless all has.
+static void flush(pass *s, const vl_finish *finish) {
 	const vl_product *p = s->p;
+	if (finish && !vl_finishes(finish)) finish = NULL;
 	vl_n width = vl_kernels->columns;
 	for (vl_n j = s->from; j < s->end; j++) {
 		vl_n cols = p->n - j * width < width ? p->n - j * width : width;
-		vl_kernels->panel(s->seg, s->segs, s->rows, j, s->bias ? s->bias + j * width : NULL, s->acc, s->y, cols);
+		vl_kernels->panel(s->seg, s->segs, s->rows, j, s->bias ? s->bias + j * width : NULL, s->acc, finish, s->y, cols);
 	}
 	s->acc = 1, s->bias = NULL, s->segs = s->k = 0;
 }
@@ -86,7 +88,7 @@ static void whole_tap(pass *s, table *t, const float *const *first, vl_n all, vl
 	vl_n block = terms(k), width = panels(s->p->n) * vl_kernels->columns;
 	for (vl_n k0 = 0; k0 < k; k0 += block) {
 		vl_n kn = k - k0 < block ? k - k0 : block;
-		if (s->segs == SEGMENTS || s->segs && s->k + kn > s->room) flush(s);
+		if (s->segs == SEGMENTS || s->segs && s->k + kn > s->room) flush(s, NULL);
 		const float **rows = t->rows[s->segs];
 		for (vl_n i = 0; i < all; i++) rows[i] = first[i] == zeros ? zeros : first[i] + k0 * step;
 		vl_segment g = {rows, b + k0 * width, kn, step, kn * vl_kernels->columns};
@@ -137,7 +139,7 @@ static void multiply(void *arg, int part, int parts) {
 			for (vl_n i = 0; i < all; i++) first[i] = h + (i0 + (i < rows ? i : rows - 1)) * p->ldh;
 			whole_tap(&s, &t, first, all, p->r, 1, c->hb);
 		}
-		if (s.segs || !p->k && !p->r) flush(&s);
+		if (s.segs || !p->k && !p->r) flush(&s, &p->finish);
 	}
 }
 
@@ -175,7 +177,7 @@ static void convolve(void *arg, int part, int parts) {
 				for (vl_n i = 0; i < rows; i++) first[i] = h + (i0 + i) * p->ldh;
 				whole_tap(&s, &t, first, all, p->r, 1, hb);
 			}
-			if (s.segs || !f.n && !p->acc) flush(&s);
+			if (s.segs || !f.n && (!p->acc || vl_finishes(&p->finish))) flush(&s, &p->finish);
 		}
 	}
 }

@@ -173,10 +173,31 @@ func (k *Kernels) cells(p kernels.MatMul) bool {
 // thinEnough reports whether a thin pair has room for both parts of its numbers.
 func thinEnough(t *kernels.Thin) bool { return t == nil || t.H.Cols() <= skinny }
 
+// finishing is what a product does with its results, where it can: what it reads has
+// to lie like y.
+func finishing(f *kernels.Finish, y *buffer.Buffer) (c C.vl_finish) {
+	if f == nil || !y.Dense() {
+		return c
+	}
+	for _, b := range [2]*buffer.Buffer{f.Add, f.Mask} {
+		if b != nil && (b.Storage != y.Storage || b.Len() != y.Len() || !b.Dense() || b.Pointer() == y.Pointer()) {
+			return c
+		}
+	}
+	behind := func(b *buffer.Buffer) C.ptrdiff_t {
+		if b == nil {
+			return 0
+		}
+		return C.ptrdiff_t(uintptr(b.Pointer()) - uintptr(y.Pointer()))
+	}
+	f.Taken = true
+	return C.vl_finish{add: behind(f.Add), mask: behind(f.Mask), relu: flag(f.Relu)}
+}
+
 // ownProduct is a matrix product by own loops.
 func (k *Kernels) ownProduct(p kernels.MatMul) (kernels.Run, error) {
 	n := func(i int) C.vl_n { return C.vl_n(i) }
-	g := &C.vl_product{m: n(p.M), n: n(p.N), k: n(p.K), lda: pitch(p.A), step: 1, ldy: pitch(p.Y), acc: flag(p.Accumulate), a16: flag(half(p.A)), y16: flag(half(p.Y))}
+	g := &C.vl_product{m: n(p.M), n: n(p.N), k: n(p.K), lda: pitch(p.A), step: 1, ldy: pitch(p.Y), acc: flag(p.Accumulate), a16: flag(half(p.A)), y16: flag(half(p.Y)), finish: finishing(p.Finish, p.Y)}
 	if p.TransA {
 		g.lda, g.step = 1, pitch(p.A)
 	}
@@ -250,7 +271,7 @@ func (k *Kernels) convolve(p kernels.Conv, backward bool) (kernels.Run, error) {
 	whole := !backward || p.Stride == [2]int{1, 1}
 	cells := k.cellsConv(p)
 	g := &C.vl_product{m: n(to.Rows()), n: n(l.n), k: n(l.k), lda: pitch(from), step: 1, ldy: pitch(to), acc: flag(p.Accumulate), window: 1,
-		a16: flag(half(from)), y16: flag(half(to)), pairs: flag(cells && k.pairs)}
+		a16: flag(half(from)), y16: flag(half(to)), pairs: flag(cells && k.pairs), finish: finishing(p.Finish, to)}
 	g.at = window(p, from, to, backward)
 	switch {
 	case cells && C.vl_steps_are_lines(g) != 0:

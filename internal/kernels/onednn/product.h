@@ -24,6 +24,16 @@ typedef struct {
 	int backward; // the map that is read is the gradient of the output
 } vl_window;
 
+// What else happens to a result before it is written, in this order: what lies add
+// bytes behind its place is added; negative ones become zero; so do those where what
+// lies mask bytes behind their place is not positive. Both lie like y, 0 is none.
+typedef struct {
+	ptrdiff_t add, mask;
+	int relu;
+} vl_finish;
+
+static inline int vl_finishes(const vl_finish *f) { return f->add || f->mask || f->relu; }
+
 //	y (m, n) = a·b + h·hb + bias       (acc: y += …)
 //
 // Without a window row i of a starts lda·i after a and its k terms are step
@@ -37,6 +47,7 @@ typedef struct {
 	vl_n lda, step, ldh, ldy;
 	int acc, window, wide, a16, y16, join, pairs;
 	vl_window at;
+	vl_finish finish;
 } vl_product;
 
 // How many floats b or hb take packed, and their packing: element (tap, k, n) of

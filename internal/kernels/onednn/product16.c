@@ -219,23 +219,22 @@ static void hidden(const call *c, chunk *k) {
 	}
 }
 
-// flush multiplies a chunk by its panels.
-static void flush(const call *c, chunk *k) {
-	const vl_product *p = c->p;
-	float s[2][CELL * CELL] __attribute__((aligned(64)));
-	vl_n size = p->y16 ? 2 : 4;
-	vl_cell_put last = {.rows = 0};
-	int turn = 0, past = !p->acc && p->m * p->n * size > CACHED;
-	for (vl_n j = k->own.panel; j < k->own.panels_end; j++) {
-		vl_n cols = p->n - j * CELL < CELL ? p->n - j * CELL : CELL;
-		for (vl_n i = 0; i < k->blocks; i++, turn ^= 1) {
-			vl_n rows = k->rows[i];
-			for (vl_n q = 0; q < k->mapped[0] + k->mapped[1]; q++) k->runs[q].from = k->map[q >= k->mapped[0]][i];
-			vl_cells_multiply(halves(rows), halves(cols), k->a + i * k->cells * CELL_SIZE, k->runs, k->n, j, s[turn], last.rows ? &last : NULL);
-			last = (vl_cell_put){s[turn], c->bias ? c->bias + j * CELL : NULL, rows, cols, j * CELL * size, p->acc, p->y16, past, k->to + i * CELL};
-		}
+// ahead asks for what will be read where a block's sums go: the lines lie too far
+// apart for the processor to see them coming.
+INLINE void ahead(const vl_product *p, void *const *to, vl_n rows, vl_n at) {
+	const vl_finish *f = &p->finish;
+	if (!p->acc && !f->add && !f->mask) return;
+	for (vl_n q = 0; q < rows; q++) {
+		const char *y = (const char *)to[q] + at;
+		if (!to[q]) continue;
+		if (p->acc) _mm_prefetch(y, _MM_HINT_T0);
+		if (f->add) _mm_prefetch(y + f->add, _MM_HINT_T0);
+		if (f->mask) _mm_prefetch(y + f->mask, _MM_HINT_T0);
+		if (p->y16) continue;
+		if (p->acc) _mm_prefetch(y + 64, _MM_HINT_T0);
+		if (f->add) _mm_prefetch(y + f->add + 64, _MM_HINT_T0);
+		if (f->mask) _mm_prefetch(y + f->mask + 64, _MM_HINT_T0);
 	}
-	if (last.rows) vl_cells_put(&last);
 }
 
 static vl_n own_cache; // bytes of a core's own
@@ -244,6 +243,35 @@ static pthread_once_t asked = PTHREAD_ONCE_INIT;
 static void ask(void) {
 	own_cache = sysconf(_SC_LEVEL2_CACHE_SIZE);
 	if (own_cache < SOME) own_cache = 1 << 20;
+}
+
+// fits tells whether all panels stay in a core's own cache. Then they pass by every
+// block, so that its rows are written from their beginning to their end; else a panel
+// in the nearest cache passes by all blocks.
+static int fits(const vl_product *p) {
+	pthread_once(&asked, ask);
+	vl_n taps = p->window ? p->at.kh * p->at.kw : 1;
+	return 2 * taps * p->k * p->n * (p->pairs ? 2 : 1) <= own_cache / 2;
+}
+
+// flush multiplies a chunk by its panels.
+static void flush(const call *c, chunk *k) {
+	const vl_product *p = c->p;
+	float s[2][CELL * CELL] __attribute__((aligned(64)));
+	vl_n size = p->y16 ? 2 : 4;
+	vl_cell_put last = {.rows = 0};
+	int turn = 0, along = fits(p), past = !p->acc && p->m * p->n * size > (p->finish.add ? 4 * CACHED : CACHED);
+	const vl_finish *finish = vl_finishes(&p->finish) ? &p->finish : NULL;
+	vl_n panels = k->own.panels_end - k->own.panel;
+	for (vl_n u = 0; u < panels * k->blocks; u++, turn ^= 1) {
+		vl_n i = along ? u / panels : u % k->blocks, j = k->own.panel + (along ? u % panels : u / k->blocks);
+		vl_n rows = k->rows[i], cols = p->n - j * CELL < CELL ? p->n - j * CELL : CELL;
+		for (vl_n q = 0; q < k->mapped[0] + k->mapped[1]; q++) k->runs[q].from = k->map[q >= k->mapped[0]][i];
+		ahead(p, k->to + i * CELL, rows, j * CELL * size);
+		vl_cells_multiply(halves(rows), halves(cols), k->a + i * k->cells * CELL_SIZE, k->runs, k->n, j, s[turn], last.rows ? &last : NULL);
+		last = (vl_cell_put){s[turn], c->bias ? c->bias + j * CELL : NULL, rows, cols, j * CELL * size, p->acc, p->y16, past, k->to + i * CELL, finish};
+	}
+	if (last.rows) vl_cells_put(&last);
 }
 
 // Bytes of rows at a time. Panels that do not stay in a core's own cache come from
@@ -674,7 +702,7 @@ static void give(const sum_call *c, const float *s, vl_n h, vl_n i, vl_n j, vl_n
 	if (!turn && taps == 1) {
 		void *to[CELL];
 		for (vl_n q = 0; q < h; q++) to[q] = c->y + (i + q) * p->ldy;
-		vl_cell_put put = {s, NULL, h, cols, 4 * j, acc, 0, 0, to};
+		vl_cell_put put = {s, NULL, h, cols, 4 * j, acc, 0, 0, to, NULL};
 		vl_cells_put(&put);
 		return;
 	}

@@ -10,8 +10,19 @@
 #define MR 6
 #endif
 
+// finished is what becomes of n sums; y is where they go.
+INLINE vf T(finished)(const vl_finish *f, vf sum, const char *y, vl_n n) {
+	const vf none = {0};
+#define LIKE_Y(at) (n == LANES ? T(load)((const float *)(at)) : T(load_n)((const float *)(at), n))
+	if (f->add) sum += LIKE_Y(y + f->add);
+	if (f->relu) sum = T(sel)(sum < none, none, sum);
+	if (f->mask) sum = T(sel)(LIKE_Y(y + f->mask) > none, sum, none);
+#undef LIKE_Y
+	return sum;
+}
+
 // mb rows from row i, nv vectors of columns from panel j, mb and nv constants.
-INLINE void T(tile)(const int mb, const int nv, const vl_segment *seg, vl_n segs, vl_n i, vl_n j, const float *bias, int acc, float *const *y, vl_n column, vl_n rows, vl_n cols) {
+INLINE void T(tile)(const int mb, const int nv, const vl_segment *seg, vl_n segs, vl_n i, vl_n j, const float *bias, int acc, const vl_finish *finish, float *const *y, vl_n column, vl_n rows, vl_n cols) {
 	vf s[MR][2];
 #pragma GCC unroll 12
 	for (int r = 0; r < mb; r++) {
@@ -46,10 +57,12 @@ INLINE void T(tile)(const int mb, const int nv, const vl_segment *seg, vl_n segs
 			if (v < nv - 1 || left == LANES) {
 				if (bias) sum += T(load)(bias + v * LANES);
 				if (acc) sum += T(load)(to);
+				if (finish) sum = T(finished)(finish, sum, (const char *)to, LANES);
 				T(store)(to, sum);
 			} else {
 				if (bias) sum += T(load_n)(bias + v * LANES, left);
 				if (acc) sum += T(load_n)(to, left);
+				if (finish) sum = T(finished)(finish, sum, (const char *)to, left);
 				T(store_n)(to, sum, left);
 			}
 		}
@@ -103,9 +116,9 @@ static void T(pack)(vl_n k, vl_n cols, vl_n sk, vl_n sn, const float *w, float *
 }
 
 // cols columns from panel j on, of m rows.
-static void T(panel)(const vl_segment *seg, vl_n segs, vl_n m, vl_n j, const float *bias, int acc, float *const *y, vl_n cols) {
+static void T(panel)(const vl_segment *seg, vl_n segs, vl_n m, vl_n j, const float *bias, int acc, const vl_finish *finish, float *const *y, vl_n cols) {
 	vl_n at = j * 2 * LANES;
-#define EACH(MB, NV) T(tile)(MB, NV, seg, segs, i, j, bias, acc, y, at, m - i, cols)
+#define EACH(MB, NV) T(tile)(MB, NV, seg, segs, i, j, bias, acc, finish, y, at, m - i, cols)
 	for (vl_n i = 0; i < m; i += MR) {
 		if (m - i == 1) {
 			if (cols > LANES) EACH(1, 2);

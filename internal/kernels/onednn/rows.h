@@ -116,7 +116,7 @@ typedef struct {
 	void (*depthwise_weights)(const vl_pool_shape *s, const float *x, const float *dy, float *part, double *total, float *dw, int acc);
 	// The packing and the inner loop of own products, and the size of its tiles.
 	void (*pack)(vl_n k, vl_n cols, vl_n sk, vl_n sn, const float *w, float *out);
-	void (*panel)(const vl_segment *seg, vl_n segs, vl_n m, vl_n j, const float *bias, int acc, float *const *y, vl_n cols);
+	void (*panel)(const vl_segment *seg, vl_n segs, vl_n m, vl_n j, const float *bias, int acc, const vl_finish *finish, float *const *y, vl_n cols);
 	vl_n rows, columns;
 } vl_rows;
 
