@@ -1,6 +1,7 @@
 package kernels
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -75,6 +76,12 @@ func elements(b Buf) int { return b.Bytes() / b.Storage.Size() }
 
 // Check validates the forward or the backward pass and returns its storage.
 func (p LayerNorm) Check(backward bool) (buffer.Storage, error) {
+	if backward && p.X == nil { // the results in its place
+		if p.Gamma == nil || p.DGamma != nil {
+			return 0, errors.New("kernels: LayerNorm: of its results there is a gradient of x, and with a scale")
+		}
+		p.X, p.Mean = p.Y, p.RStd
+	}
 	ops := []operand{{"!X", p.X}, {"Gamma", p.Gamma}, {"Mean", p.Mean}, {"RStd", p.RStd}}
 	if backward {
 		ops[2].name, ops[3].name = "!Mean", "!RStd"

@@ -50,8 +50,13 @@ func layerNorm[T buffer.Float](p LayerNorm) Run {
 //
 //	dx = r·(g − mean(g) − x̂·mean(g∘x̂))   dγ = Σ dy∘x̂   dβ = Σ dy
 func layerNormBackward[T buffer.Float](p LayerNorm) Run {
+	var centred []T // a row of x − μ, made of the results
+	if p.X == nil {
+		p.X, p.Mean = p.Y, p.RStd
+		centred = make([]T, p.X.Cols())
+	}
 	x, dy := buffer.Floats[T](p.X), buffer.Floats[T](p.DY)
-	gamma, mean, rstd := optionalFloats[T](p.Gamma), buffer.Floats[T](p.Mean), buffer.Floats[T](p.RStd)
+	gamma, beta, mean, rstd := optionalFloats[T](p.Gamma), optionalFloats[T](p.Beta), buffer.Floats[T](p.Mean), buffer.Floats[T](p.RStd)
 	dx, dgamma, dbeta := optionalFloats[T](p.DX), optionalFloats[T](p.DGamma), optionalFloats[T](p.DBeta)
 	rows, c := p.X.Rows(), p.X.Cols()
 	var sumGamma, sumBeta []float64
@@ -67,6 +72,16 @@ func layerNormBackward[T buffer.Float](p LayerNorm) Run {
 		for r := range rows {
 			in, g := x[r*p.X.Pitch:r*p.X.Pitch+c], dy[r*p.DY.Pitch:r*p.DY.Pitch+c]
 			mu, rs := float64(mean[r]), float64(rstd[r])
+			if centred != nil {
+				mu = 0
+				for i, v := range in {
+					if beta != nil {
+						v -= beta[i]
+					}
+					centred[i] = v / gamma[i] / T(rs)
+				}
+				in = centred
+			}
 			var sum, dot float64
 			i := 0
 			if sumGamma == nil && sumBeta == nil {
@@ -111,4 +126,28 @@ func layerNormBackward[T buffer.Float](p LayerNorm) Run {
 			dbeta[i] = T(v)
 		}
 	}
+}
+
+// Inverts reports whether the normalised values can be had from the results to about
+// the precision of these: of scale γ (C) and shift β (C) or nil, no scale is much
+// smaller than others or than its shift.
+func (p LayerNorm) Inverts() bool {
+	const most = 64
+	if p.Gamma == nil {
+		return false
+	}
+	largest := float32(0)
+	for _, v := range p.Gamma.F32() {
+		largest = max(largest, v, -v)
+	}
+	for i, v := range p.Gamma.F32() {
+		v, shift := max(v, -v), float32(0)
+		if p.Beta != nil {
+			shift = max(p.Beta.F32()[i], -p.Beta.F32()[i])
+		}
+		if !(v*most >= largest && v*most >= shift && v > 0) {
+			return false
+		}
+	}
+	return true
 }

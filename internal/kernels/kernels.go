@@ -137,7 +137,8 @@ type Attention struct {
 // DY, X, Mean, RStd, Gamma and writes those of DX (rows, C), DGamma (C), DBeta
 // (C) that are not nil. Beta may be nil. AccumulateDX adds to DX. Hat is
 // (x − μ)/√(σ² + ε) in bf16, for kernels that have it: forward writes it unless it
-// is nil, backward reads it in the place of X and Mean.
+// is nil, backward reads it in the place of X and Mean. Backward with X nil reads
+// (Y − β)/γ: see [LayerNorm.Inverts].
 // Source: Ba et al. 2016, arXiv:1607.06450.
 type LayerNorm struct {
 	X, Gamma, Beta, Y Buf

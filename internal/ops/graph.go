@@ -21,6 +21,9 @@ type Graph struct {
 	needs map[*Node]bool
 	kinds map[*Node]buffer.Storage
 	names map[string]bool
+	// Known is the float32 memory of a frozen leaf whose values are there when the
+	// graph is built, nil for others; it may be nil.
+	Known func(n *Node) *buffer.Buffer
 }
 
 // NewGraph returns an empty graph of the float type dt (tensor.Float32, or
@@ -77,6 +80,14 @@ func (g *Graph) Input(name string, kind buffer.Storage, train bool, shape ...int
 
 // Needs reports whether something that trains lies behind n.
 func (g *Graph) Needs(n *Node) bool { return n != nil && g.needs[n] }
+
+// known is the memory of a node whose value is there already, or nil.
+func (g *Graph) known(n *Node) *buffer.Buffer {
+	if n == nil || g.Known == nil {
+		return nil
+	}
+	return g.Known(n)
+}
 
 // Kind is the storage of a node's value.
 func (g *Graph) Kind(n *Node) buffer.Storage {

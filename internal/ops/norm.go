@@ -33,12 +33,22 @@ func (g *Graph) LayerNorm(x, gamma, beta *Node, eps float64) *Node {
 			saved := []Read{{y, 0}, {y, 1}}
 			gs := make([]*Node, len(in))
 			if g.Needs(x) {
-				s := Spec{Name: "layer_norm.dx", In: []*Node{dy, x, gamma}, Reads: saved, Out: x.Shape(), Accumulates: true, Narrow: Narrow{In: []int{0}},
+				// The results are there for other reasons, x would be kept for this alone.
+				known := kernels.LayerNorm{Gamma: g.known(gamma), Beta: g.known(beta)}
+				results := known.Gamma != nil && known.Beta != nil && known.Inverts()
+				in := []*Node{dy, x, gamma}
+				if results {
+					in = []*Node{dy, y, gamma, beta}
+				}
+				s := Spec{Name: "layer_norm.dx", In: in, Reads: saved, Out: x.Shape(), Accumulates: true, Narrow: Narrow{In: []int{0}},
 					Bind: func(e *Env) (kernels.Run, error) {
 						l := kernels.LayerNorm{DY: e.In[0], X: e.In[1], Gamma: e.In[2], Mean: e.Reads[0], RStd: e.Reads[1],
 							Epsilon: eps, DX: e.Out, AccumulateDX: e.Accumulate}
-						if l.X.Storage == buffer.BF16 {
+						switch {
+						case l.X.Storage == buffer.BF16:
 							l.Hat = l.X
+						case results:
+							l.X, l.Mean, l.Y, l.Beta = nil, nil, e.In[1], e.In[3]
 						}
 						return e.K.LayerNormBackward(l)
 					}}

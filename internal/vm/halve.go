@@ -38,6 +38,9 @@ func (p *Program) halve(slots map[*ops.Node][]*storage) {
 		all = append(all, s.out)
 		see(s.out, n.Out && !s.accumulate, s.node.Shape(), kind)
 		for i, in := range s.in {
+			if p.instead(s, slots) != nil && n.Instead.In == i {
+				continue
+			}
 			see(p.where[in], slices.Contains(n.In, i), in.Shape(), p.graph.Kind(in))
 		}
 		for i, st := range s.slots {
@@ -52,12 +55,7 @@ func (p *Program) halve(slots map[*ops.Node][]*storage) {
 		}
 	}
 	for _, s := range p.steps {
-		if s.op == nil || s.op.Narrow.Instead == nil || p.graph.Storage() != buffer.F32 {
-			continue
-		}
-		in, st := s.op.Narrow.Instead, slots[s.op.Reads[0].Of]
-		if shape := s.in[in.In].Shape(); st != nil && shape[len(shape)-1] >= leastNarrow && shape[len(shape)-1] <= mostNarrow {
-			s.instead = st[in.Slot]
+		if s.instead = p.instead(s, slots); s.instead != nil {
 			wide[s.instead] = false
 		}
 	}
@@ -74,4 +72,16 @@ func (p *Program) halve(slots map[*ops.Node][]*storage) {
 			}
 		}
 	}
+}
+
+// instead is what a step reads in the place of one of its inputs, or nil.
+func (p *Program) instead(s *step, slots map[*ops.Node][]*storage) *storage {
+	if s.op == nil || s.op.Narrow.Instead == nil || p.graph.Storage() != buffer.F32 {
+		return nil
+	}
+	in, st := s.op.Narrow.Instead, slots[s.op.Reads[0].Of]
+	if shape := s.in[in.In].Shape(); st == nil || shape[len(shape)-1] < leastNarrow || shape[len(shape)-1] > mostNarrow {
+		return nil
+	}
+	return st[in.Slot]
 }

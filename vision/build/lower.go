@@ -46,6 +46,7 @@ func (n *Net) Build(o Options) (g *Graph, err error) {
 	}
 	g = &Graph{Graph: ops.NewGraph(dt), Batch: o.Batch, IR: plan, Inputs: map[string]*ops.Node{}, Leaves: map[string]*ops.Node{},
 		Memory: map[*ops.Node]*buffer.Buffer{}, net: n, vals: map[string]val{}, late: map[string]bool{}}
+	g.Known = g.frozenMemory
 	until := o.Until
 	if until == nil {
 		for _, v := range plan.Outputs {

@@ -310,9 +310,9 @@ void vl_layer_norm(vl_n rows, vl_n c, vl_mat x, const float *g, const float *b, 
 	if (rows * c < FEW) norm_part(&n, 0, 1);
 	else vl_deal(norm_part, &n);
 }
-void vl_layer_norm_backward(vl_n rows, vl_n c, vl_mat x, vl_mat dy, const float *g, const float *mean, const float *rstd, vl_mat dx, int acc, float *dg,
-	float *db) {
-	vl_kernels->layer_norm_backward(rows, c, x, dy, g, mean, rstd, dx, acc, dg, db, vl_scratch(c * 24));
+void vl_layer_norm_backward(vl_n rows, vl_n c, vl_mat x, vl_mat dy, const float *g, const float *b, const float *mean, const float *rstd, vl_mat dx, int acc,
+	float *dg, float *db) {
+	vl_kernels->layer_norm_backward(rows, c, x, dy, g, b, mean, rstd, dx, acc, dg, db, vl_scratch(c * 28));
 }
 void vl_softmax(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, vl_n yp, int log) { vl_kernels->softmax(rows, c, x, xp, y, yp, log); }
 void vl_softmax_backward(vl_n rows, vl_n c, const float *y, vl_n yp, const float *dy, vl_n gp, float *dx, vl_n dp, int log, int acc) {

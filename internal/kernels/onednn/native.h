@@ -92,8 +92,8 @@ void vl_column_sum(vl_n rows, vl_n c, vl_mat x, vl_mat z, float *y, int acc);
 void vl_reduce_columns(vl_n outer, vl_n rows, vl_n c, const float *x, vl_n xo, vl_n xp, float *y, float scale);
 void vl_reduce_rows(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, float scale);
 void vl_layer_norm(vl_n rows, vl_n c, vl_mat x, const float *g, const float *b, vl_mat y, vl_mat hat, float *mean, float *rstd, double eps);
-void vl_layer_norm_backward(vl_n rows, vl_n c, vl_mat x, vl_mat dy, const float *g, const float *mean, const float *rstd, vl_mat dx, int acc, float *dg,
-	float *db);
+void vl_layer_norm_backward(vl_n rows, vl_n c, vl_mat x, vl_mat dy, const float *g, const float *b, const float *mean, const float *rstd, vl_mat dx, int acc,
+	float *dg, float *db);
 void vl_softmax(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, vl_n yp, int log);
 void vl_softmax_backward(vl_n rows, vl_n c, const float *y, vl_n yp, const float *dy, vl_n gp, float *dx, vl_n dp, int log, int acc);
 void vl_pool(const vl_pool_shape *s, const void *x, void *y, uint8_t *index);

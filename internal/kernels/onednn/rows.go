@@ -26,6 +26,7 @@ func (k *Kernels) LayerNorm(p kernels.LayerNorm) (kernels.Run, error) {
 
 // LayerNormBackward implements [kernels.Kernels].
 func (k *Kernels) LayerNormBackward(p kernels.LayerNorm) (kernels.Run, error) {
+	results := p.X == nil && p.Hat == nil
 	if p.Hat != nil { // normalised already
 		p.X, p.Mean = p.Hat, p.RStd
 	}
@@ -33,19 +34,26 @@ func (k *Kernels) LayerNormBackward(p kernels.LayerNorm) (kernels.Run, error) {
 	q.Hat = nil
 	widened(&q.X, &q.DY, &q.DX)
 	s, err := q.Check(true)
-	if !native(s, err, p.X) {
+	if !native(s, err, p.DY) || results && p.Beta == nil {
 		return k.Go.LayerNormBackward(p)
 	}
-	if err := reserve(24 * p.X.Cols()); err != nil {
+	if results {
+		p.X = p.Y
+	}
+	if err := reserve(28 * p.X.Cols()); err != nil {
 		return nil, err
 	}
 	rows, c, acc := C.vl_n(p.X.Rows()), C.vl_n(p.X.Cols()), flag(p.AccumulateDX)
 	x, dy, g, mean, rstd := mat(p.X), mat(p.DY), ptr(p.Gamma), ptr(p.Mean), ptr(p.RStd)
 	dx, dg, db := mat(p.DX), ptr(p.DGamma), ptr(p.DBeta)
-	if p.Hat != nil {
+	var b *C.float
+	if results {
+		b = ptr(p.Beta)
+	}
+	if p.Hat != nil || results {
 		mean = nil
 	}
-	return func() { C.vl_layer_norm_backward(rows, c, x, dy, g, mean, rstd, dx, acc, dg, db) }, nil
+	return func() { C.vl_layer_norm_backward(rows, c, x, dy, g, b, mean, rstd, dx, acc, dg, db) }, nil
 }
 
 // Softmax implements [kernels.Kernels].

@@ -92,7 +92,7 @@ typedef struct {
 	void (*column_sum)(vl_n rows, vl_n c, vl_mat x, vl_mat z, float *y, int acc, float scale, double *sum);
 	void (*row_sum)(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, float scale);
 	void (*layer_norm)(vl_n rows, vl_n c, vl_mat x, const float *g, const float *b, vl_mat y, vl_mat hat, float *mean, float *rstd, double eps);
-	void (*layer_norm_backward)(vl_n rows, vl_n c, vl_mat x, vl_mat dy, const float *g, const float *mean, const float *rstd, vl_mat dx, int acc, float *dg,
+	void (*layer_norm_backward)(vl_n rows, vl_n c, vl_mat x, vl_mat dy, const float *g, const float *b, const float *mean, const float *rstd, vl_mat dx, int acc, float *dg,
 		float *db, double *sums);
 	void (*softmax)(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, vl_n yp, int log);
 	void (*softmax_backward)(vl_n rows, vl_n c, const float *y, vl_n yp, const float *dy, vl_n gp, float *dx, vl_n dp, int log, int acc);

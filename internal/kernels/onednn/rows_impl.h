@@ -98,11 +98,14 @@ static void T(layer_norm)(vl_n rows, vl_n c, vl_mat x, const float *g, const flo
 	else T(norm_rows)(0, 0, rows, c, x, g, b, y, hat, mean, rstd, eps);
 }
 
-// Where there is no mean x holds what is normalised already. sums holds 2·c doubles
-// and 2·c floats: totals, and the rows in flight.
-INLINE void T(norm_rows_backward)(int xh, int gh, int dh, vl_n rows, vl_n c, vl_mat x, vl_mat dy, const float *g, const float *mean, const float *rstd, vl_mat dx,
-	int acc, float *dg, float *db, double *sums) {
-	float *part = (float *)(sums + 2 * c);
+// Where there is no mean x holds what is normalised already, or with b the results,
+// of which b and g are taken. sums holds 2·c doubles and 3·c floats: totals, the rows
+// in flight, and 1/g.
+INLINE void T(norm_rows_backward)(int xh, int gh, int dh, vl_n rows, vl_n c, vl_mat x, vl_mat dy, const float *g, const float *b, const float *mean, const float *rstd,
+	vl_mat dx, int acc, float *dg, float *db, double *sums) {
+	float *part = (float *)(sums + 2 * c), *inverse = part + 2 * c;
+	for (vl_n i = 0; b && i < c; i++) inverse[i] = 1 / g[i];
+#define HAT(i, n) (b ? (T(get)(px, i, n, xh) - T(get)(b, i, n, 0)) * T(get)(inverse, i, n, 0) : (T(get)(px, i, n, xh) - mu) * by)
 	int params = dg || db;
 	if (params) memset(sums, 0, c * (2 * sizeof(double) + 2 * sizeof(float)));
 	for (vl_n r = 0; r < rows; r++) {
@@ -111,7 +114,7 @@ INLINE void T(norm_rows_backward)(int xh, int gh, int dh, vl_n rows, vl_n c, vl_
 		vf s1 = {0}, s2 = {0};
 		for (vl_n i = 0; i < c; i += LANES) {
 			vl_n n = c - i < LANES ? c - i : LANES;
-			vf d = T(get)(pg, i, n, gh), hat = (T(get)(px, i, n, xh) - mu) * by;
+			vf d = T(get)(pg, i, n, gh), hat = HAT(i, n);
 			if (params) {
 				T(put)(part, i, n, 0, T(get)(part, i, n, 0) + d * hat);
 				T(put)(part, c + i, n, 0, T(get)(part, c + i, n, 0) + d);
@@ -125,7 +128,7 @@ INLINE void T(norm_rows_backward)(int xh, int gh, int dh, vl_n rows, vl_n c, vl_
 			float m1 = T(sum)(s1) / c, m2 = T(sum)(s2) / c;
 			for (vl_n i = 0; i < c; i += LANES) {
 				vl_n n = c - i < LANES ? c - i : LANES;
-				vf d = T(get)(pg, i, n, gh), hat = (T(get)(px, i, n, xh) - mu) * by;
+				vf d = T(get)(pg, i, n, gh), hat = HAT(i, n);
 				if (g) d *= T(get)(g, i, n, 0);
 				d = (d - m1 - hat * m2) * rs;
 				if (acc) d += T(get)(pd, i, n, dh);
@@ -141,14 +144,15 @@ INLINE void T(norm_rows_backward)(int xh, int gh, int dh, vl_n rows, vl_n c, vl_
 		if (dg) dg[i] = (float)sums[i];
 		if (db) db[i] = (float)sums[c + i];
 	}
+#undef HAT
 }
 
-static void T(layer_norm_backward)(vl_n rows, vl_n c, vl_mat x, vl_mat dy, const float *g, const float *mean, const float *rstd, vl_mat dx, int acc, float *dg,
+static void T(layer_norm_backward)(vl_n rows, vl_n c, vl_mat x, vl_mat dy, const float *g, const float *b, const float *mean, const float *rstd, vl_mat dx, int acc, float *dg,
 	float *db, double *sums) {
-	if (x.half && dy.half && !dx.half) T(norm_rows_backward)(1, 1, 0, rows, c, x, dy, g, mean, rstd, dx, acc, dg, db, sums);
-	else if (x.half || dx.half) T(norm_rows_backward)(x.half, dy.half, dx.half, rows, c, x, dy, g, mean, rstd, dx, acc, dg, db, sums);
-	else if (dy.half) T(norm_rows_backward)(0, 1, 0, rows, c, x, dy, g, mean, rstd, dx, acc, dg, db, sums);
-	else T(norm_rows_backward)(0, 0, 0, rows, c, x, dy, g, mean, rstd, dx, acc, dg, db, sums);
+	if (x.half && dy.half && !dx.half) T(norm_rows_backward)(1, 1, 0, rows, c, x, dy, g, b, mean, rstd, dx, acc, dg, db, sums);
+	else if (x.half || dx.half) T(norm_rows_backward)(x.half, dy.half, dx.half, rows, c, x, dy, g, b, mean, rstd, dx, acc, dg, db, sums);
+	else if (dy.half) T(norm_rows_backward)(0, 1, 0, rows, c, x, dy, g, b, mean, rstd, dx, acc, dg, db, sums);
+	else T(norm_rows_backward)(0, 0, 0, rows, c, x, dy, g, b, mean, rstd, dx, acc, dg, db, sums);
 }
 
 #ifndef REST

@@ -8,6 +8,26 @@ import (
 	"github.com/vislora/vislora/internal/kernels"
 )
 
+// layerNormResults checks the gradient of x that is made of the results in its place.
+func (u *suite) layerNormResults(t *testing.T, name string, p kernels.LayerNorm) {
+	p.Gamma = u.buf(0, p.Gamma.Len())
+	u.fill(p.Gamma, func() float64 { return 0.5 + math.Abs(u.rng.NormFloat64()) })
+	p.DGamma, p.DBeta = nil, nil
+	for _, beta := range []kernels.Buf{p.Beta, nil} {
+		p.Beta = beta
+		run, err := u.k.LayerNorm(p)
+		u.exec(t, name, run, err)
+		of := [2]kernels.LayerNorm{p, p}
+		of[1].X, of[1].Mean = nil, nil
+		for i := range of {
+			of[i].DX, of[i].AccumulateDX = u.gaps(0, p.DX.Shape...), false
+			run, err := u.k.LayerNormBackward(of[i])
+			u.exec(t, name, run, err)
+		}
+		u.compare(t, name+" dx of the results", of[1].DX, values(of[0].DX))
+	}
+}
+
 func (u *suite) layerNorm(t *testing.T) {
 	for _, c := range []int{1, 3, 16, 37, 192} {
 		for opt := range 8 {
@@ -72,6 +92,9 @@ func (u *suite) layerNorm(t *testing.T) {
 				u.compare(t, name+" dgamma", p.DGamma, dg)
 			}
 			u.compare(t, name+" dbeta", p.DBeta, db)
+			if c > 1 && affine {
+				u.layerNormResults(t, name, p)
+			}
 			part := p
 			part.DX, part.DGamma, part.DBeta = nil, u.gaps(0, c), nil
 			run, err = u.k.LayerNormBackward(part)
