@@ -84,8 +84,8 @@ func testFinish(t *testing.T, k *Kernels, halves bool) {
 				g, off := float32(0), float32(0)
 				if halves {
 					g, off = wideAt(got, i), max(v, -v)/256
-				} else {
-					g = got.F32()[i]
+				} else if g = got.F32()[i]; !k.bf16 && !k.pairs {
+					off = 5e-3 // of values up to a thousand: Winograd's algorithm is not exact
 				}
 				if g-v > off || v-g > off {
 					t.Fatalf("%s: element %d is %v, want %v", name, i, g, v)

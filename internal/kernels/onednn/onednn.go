@@ -10,6 +10,10 @@ package onednn
 #cgo nocallback vl_sgemm
 #cgo noescape vl_multiply
 #cgo nocallback vl_multiply
+#cgo noescape vl_multiply_winograd
+#cgo nocallback vl_multiply_winograd
+#cgo noescape vl_winograd_pack
+#cgo nocallback vl_winograd_pack
 #cgo noescape vl_multiply16
 #cgo nocallback vl_multiply16
 #cgo noescape vl_sum_rows

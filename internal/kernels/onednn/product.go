@@ -21,6 +21,7 @@ type panels struct {
 	join       int   // of cells: so many taps' terms in a row; 0 is 1
 	split      C.int // of cells: which way a thin factor is two numbers
 	pairs      bool  // of cells: a number is two
+	winograd   bool  // panels of the values at Winograd's points
 }
 
 func (l panels) factor() C.vl_factor {
@@ -30,16 +31,23 @@ func (l panels) factor() C.vl_factor {
 
 func (l panels) bytes() int {
 	f := l.factor()
-	if l.cells {
+	switch {
+	case l.cells:
 		return 2 * int(C.vl_packed_cells(&f))
+	case l.winograd:
+		return 4 * int(C.vl_winograd_floats(f.k, f.n))
 	}
 	return 4 * int(C.vl_packed_floats(f.taps, f.k, f.n))
 }
 
 func (l panels) pack(w *C.float, out unsafe.Pointer) {
 	f := l.factor()
-	if l.cells {
+	switch {
+	case l.cells:
 		C.vl_pack_cells(&f, w, (*C.uint16_t)(out))
+		return
+	case l.winograd:
+		C.vl_winograd_pack(f.k, f.n, f.st, f.sk, f.sn, w, (*C.float)(out))
 		return
 	}
 	C.vl_pack_panels(f.taps, f.k, f.n, f.st, f.sk, f.sn, w, (*C.float)(out))
@@ -145,6 +153,9 @@ func (k *Kernels) multiply(p *C.vl_product, o operands) (kernels.Run, error) {
 			C.vl_multiply16(p, unsafe.Pointer(a), (*C.uint16_t)(b.get(s)), h, (*C.uint16_t)(c.get(s)), (*C.uint16_t)(down.get(s)), bias, unsafe.Pointer(y))
 		}, nil
 	}
+	if o.b.layout.winograd {
+		return func() { C.vl_multiply_winograd(p, a, (*C.float)(b.mem), bias, y) }, nil
+	}
 	return func() {
 		s := C.vl_scratch(bytes)
 		C.vl_multiply(p, a, (*C.float)(b.get(s)), h, (*C.float)(c.get(s)), bias, y)
@@ -247,13 +258,19 @@ func (k *Kernels) ownConv(p kernels.Conv, backward bool) bool {
 	if p.Groups != 1 || half(p.W) || w[2]*w[3] > taps {
 		return false
 	}
-	if k.cellsConv(p) {
+	if k.cellsConv(p) || !backward && p.W.Frozen && p.Thin == nil && winograd(p) {
 		return true
 	}
 	// oneDNN adds a gradient to another, such as an adapter's to its layer's, by way
 	// of a copy of the map.
 	adds := backward && p.Accumulate
 	return (adds || C.vl_own_convolutions() != 0 && terms >= fewest) && (p.W.Frozen || pixels >= 1024) && !p.Thin.Makes()
+}
+
+// winograd reports whether a convolution in float32 is made by Winograd's algorithm.
+func winograd(p kernels.Conv) bool {
+	g := &C.vl_product{m: C.vl_n(p.Y.Rows()), n: C.vl_n(p.W.Shape[0]), k: C.vl_n(p.W.Shape[1]), window: 1, at: window(p, p.X, p.Y, false)}
+	return C.vl_winograd(g) != 0
 }
 
 // convolve is a convolution, or the gradient of its input, by own loops.
@@ -274,6 +291,8 @@ func (k *Kernels) convolve(p kernels.Conv, backward bool) (kernels.Run, error) {
 		a16: flag(half(from)), y16: flag(half(to)), pairs: flag(cells && k.pairs), finish: finishing(p.Finish, to)}
 	g.at = window(p, from, to, backward)
 	switch {
+	case !cells && p.W.Frozen && C.vl_winograd(g) != 0:
+		l.winograd = true
 	case cells && C.vl_steps_are_lines(g) != 0:
 		l.join = w[3]
 	case cells && whole && l.k%C.CELL != 0:

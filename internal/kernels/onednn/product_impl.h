@@ -123,6 +123,9 @@ static void T(panel)(const vl_segment *seg, vl_n segs, vl_n m, vl_n j, const flo
 		if (m - i == 1) {
 			if (cols > LANES) EACH(1, 2);
 			else EACH(1, 1);
+		} else if (m - i <= 4) {
+			if (cols > LANES) EACH(4, 2);
+			else EACH(4, 1);
 		} else if (cols > LANES) EACH(MR, 2);
 		else EACH(MR, 1);
 	}

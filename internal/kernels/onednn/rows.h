@@ -118,6 +118,9 @@ typedef struct {
 	void (*pack)(vl_n k, vl_n cols, vl_n sk, vl_n sn, const float *w, float *out);
 	void (*panel)(const vl_segment *seg, vl_n segs, vl_n m, vl_n j, const float *bias, int acc, const vl_finish *finish, float *const *y, vl_n cols);
 	vl_n rows, columns;
+	// The transforms of winograd_impl.h.
+	void (*points_of)(const float *const *pixel, vl_n k, float *v, vl_n step);
+	void (*of_points)(const float *m, vl_n step, vl_n n, const float *bias, int acc, const vl_finish *finish, float *const *y, vl_n column);
 } vl_rows;
 
 // The best set for this processor that is not above limit: 0 baseline, 1 AVX2,
