@@ -2,6 +2,9 @@
 // whose sums stay in registers while the terms stream by. Compiled once per
 // instruction set; see rows.c. product.c feeds it.
 
+// Terms of b that are fetched before they are due.
+#define AHEAD 32
+
 // MR·2 sums, two vectors of b and one factor fill the registers.
 #undef MR
 #if LANES == 16
@@ -37,6 +40,9 @@ INLINE void T(tile)(const int mb, const int nv, const vl_segment *seg, vl_n segs
 		for (int r = 0; r < mb; r++) a[r] = seg->rows[i + r];
 		vl_n k = 0, step = seg->step;
 		for (; b < end; b += 2 * LANES, k += step) {
+			// The processor does not look into the next page.
+			__builtin_prefetch(b + AHEAD * 2 * LANES);
+			__builtin_prefetch(b + AHEAD * 2 * LANES + LANES);
 			vf b0 = T(load)(b), b1 = nv > 1 ? T(load)(b + LANES) : b0;
 #pragma GCC unroll 12
 			for (int r = 0; r < mb; r++) {
