@@ -258,7 +258,7 @@ func (k *Kernels) ownConv(p kernels.Conv, backward bool) bool {
 	if p.Groups != 1 || half(p.W) || w[2]*w[3] > taps {
 		return false
 	}
-	if k.cellsConv(p) || !backward && p.W.Frozen && p.Thin == nil && winograd(p) {
+	if k.cellsConv(p) || !backward && winograd(p) {
 		return true
 	}
 	// oneDNN adds a gradient to another, such as an adapter's to its layer's, by way
@@ -269,6 +269,9 @@ func (k *Kernels) ownConv(p kernels.Conv, backward bool) bool {
 
 // winograd reports whether a convolution in float32 is made by Winograd's algorithm.
 func winograd(p kernels.Conv) bool {
+	if !p.W.Frozen || p.Thin != nil {
+		return false
+	}
 	g := &C.vl_product{m: C.vl_n(p.Y.Rows()), n: C.vl_n(p.W.Shape[0]), k: C.vl_n(p.W.Shape[1]), window: 1, at: window(p, p.X, p.Y, false)}
 	return C.vl_winograd(g) != 0
 }
@@ -291,7 +294,7 @@ func (k *Kernels) convolve(p kernels.Conv, backward bool) (kernels.Run, error) {
 		a16: flag(half(from)), y16: flag(half(to)), pairs: flag(cells && k.pairs), finish: finishing(p.Finish, to)}
 	g.at = window(p, from, to, backward)
 	switch {
-	case !cells && p.W.Frozen && C.vl_winograd(g) != 0:
+	case !cells && !backward && winograd(p):
 		l.winograd = true
 	case cells && C.vl_steps_are_lines(g) != 0:
 		l.join = w[3]

@@ -22,7 +22,7 @@ static const float zeros[VL_WINOGRAD_TERMS + 16];
 int vl_winograd(const vl_product *p) {
 	const vl_window *w = &p->at;
 	vl_n tiles = ((w->oh + SIDE - 1) / SIDE) * ((w->ow + SIDE - 1) / SIDE) * (p->m / (w->oh * w->ow));
-	return p->window && !w->backward && w->kh == 3 && w->kw == 3 && w->sh * w->sw * w->dh * w->dw == 1 && !p->r && p->k >= 16 && p->n >= 16 &&
+	return p->window && !w->backward && w->kh == 3 && w->kw == 3 && w->sh * w->sw * w->dh * w->dw == 1 && p->k >= 16 && p->n >= 16 &&
 		p->k <= VL_WINOGRAD_TERMS && 4 * POINTS * p->k * p->n <= LARGEST && tiles >= FEWEST;
 }
 
