@@ -123,7 +123,15 @@ type Env struct {
 	Accumulate bool
 	Finish     *kernels.Finish
 	Collective Collective
+	early      []kernels.Run
 }
+
+// Early has f run before the first operator: what needs leaves alone and meets the
+// other shards, which are then at the same place and need not be waited for.
+func (e *Env) Early(f kernels.Run) { e.early = append(e.early, f) }
+
+// BeforeAll is what was given to [Env.Early].
+func (e *Env) BeforeAll() []kernels.Run { return e.early }
 
 // Collective is what an operator that needs the whole batch meets the other
 // shards through. Sum adds v over all shards in rank order and leaves the same
@@ -256,6 +264,9 @@ func (o *Op) Do(vs ...gorgonia.Value) (gorgonia.Value, error) {
 	run, err := o.Bind(e)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Name, err)
+	}
+	for _, f := range e.BeforeAll() {
+		f()
 	}
 	run()
 	o.saved = e.Slots

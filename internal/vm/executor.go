@@ -19,6 +19,7 @@ type Executor struct {
 	own     bool
 	inputs  map[*ops.Node]*buffer.Buffer
 	one     *buffer.Buffer
+	early   []kernels.Run // before all others
 	runs    []kernels.Run
 }
 
@@ -91,7 +92,9 @@ func (e *Executor) bind(s *step, b Binding) (kernels.Run, error) {
 	}
 	env := e.env(s, b)
 	if len(s.then) == 0 {
-		return s.op.Bind(env)
+		run, err := s.op.Bind(env)
+		e.early = append(e.early, env.BeforeAll()...)
+		return run, err
 	}
 	env.Finish = &kernels.Finish{}
 	var then []*ops.Env
@@ -193,6 +196,9 @@ func (e *Executor) Value(n *ops.Node) *buffer.Buffer {
 // operator met in the data: an index out of range, computed by the model.
 func (e *Executor) RunAll() (err error) {
 	defer rescue(&err)
+	for _, r := range e.early {
+		r()
+	}
 	for _, r := range e.runs {
 		r()
 	}
@@ -218,7 +224,7 @@ func (e *Executor) Close() error {
 	if e.own {
 		e.arena.Free()
 	}
-	e.runs = nil
+	e.early, e.runs = nil, nil
 	return nil
 }
 
@@ -233,6 +239,9 @@ type Profile struct {
 // RunProfiled runs the program once and adds the time of every step to prof,
 // keyed by the kind of operator.
 func (e *Executor) RunProfiled(prof map[string]*Profile) {
+	for _, r := range e.early {
+		r()
+	}
 	for i, r := range e.runs {
 		t := time.Now()
 		r()

@@ -79,9 +79,16 @@ func crossEntropy[T buffer.Float](e *ops.Env, n, k int, c CrossEntropyConfig) ke
 		return c.Weights[i]
 	}
 	eps := c.LabelSmoothing
-	totals := make([]float64, 2)
+	total := normaliser(e, func() (norm float64) {
+		for _, label := range labels {
+			if label >= 0 {
+				norm += weight(int(label))
+			}
+		}
+		return norm
+	})
 	return func() {
-		sum, norm := 0.0, 0.0
+		sum := 0.0
 		for i := range n {
 			row, label := x[i*k:(i+1)*k], int(labels[i])
 			if label < 0 {
@@ -92,7 +99,6 @@ func crossEntropy[T buffer.Float](e *ops.Env, n, k int, c CrossEntropyConfig) ke
 			}
 			lse := logSumExp(row)
 			w := weight(label)
-			norm += w
 			sum -= (1 - eps) * w * (float64(row[label]) - lse)
 			if eps > 0 {
 				for j, v := range row {
@@ -116,18 +122,27 @@ func crossEntropy[T buffer.Float](e *ops.Env, n, k int, c CrossEntropyConfig) ke
 				grad[i*k+j] = T(mass*math.Exp(float64(v)-lse) - t)
 			}
 		}
-		finish(e, totals, sum, norm, y, grad)
+		finish(*total, sum, y, grad)
 	}
 }
 
-// finish makes the normaliser global. Each shard's loss is its own part of the
+// normaliser is the sum over all shards of what count makes of the targets, found
+// before the pass begins.
+func normaliser(e *ops.Env, count func() float64) *float64 {
+	total := make([]float64, 1)
+	e.Early(func() {
+		total[0] = count()
+		e.Collective.Sum(total)
+	})
+	return &total[0]
+}
+
+// finish divides by the normaliser. Each shard's loss is its own part of the
 // batch's, so the parts add up to the loss.
-func finish[T buffer.Float](e *ops.Env, totals []float64, sum, norm float64, y, grad []T) {
-	totals[0] = norm
-	e.Collective.Sum(totals[:1])
+func finish[T buffer.Float](total, sum float64, y, grad []T) {
 	inv := 0.0
-	if totals[0] > 0 {
-		inv = 1 / totals[0]
+	if total > 0 {
+		inv = 1 / total
 	}
 	y[0] = T(sum * inv)
 	for i := range grad {
@@ -172,7 +187,7 @@ func softCrossEntropy[T buffer.Float](e *ops.Env, n, k int) kernels.Run {
 	if e.Slots[0] != nil {
 		grad = buffer.Floats[T](e.Slots[0])
 	}
-	totals := make([]float64, 1)
+	total := normaliser(e, func() float64 { return float64(n) })
 	return func() {
 		sum := 0.0
 		for i := range n {
@@ -186,7 +201,7 @@ func softCrossEntropy[T buffer.Float](e *ops.Env, n, k int) kernels.Run {
 				grad[i*k+j] = T(mass*math.Exp(float64(row[j])-lse) - float64(target[j]))
 			}
 		}
-		finish(e, totals, sum, float64(n), y, grad)
+		finish(*total, sum, y, grad)
 	}
 }
 
@@ -222,9 +237,16 @@ func bce[T buffer.Float](e *ops.Env, k int, positive []float64) kernels.Run {
 	if e.Slots[0] != nil {
 		grad = buffer.Floats[T](e.Slots[0])
 	}
-	totals := make([]float64, 1)
+	total := normaliser(e, func() (norm float64) {
+		for _, v := range t {
+			if !(v < 0) {
+				norm++
+			}
+		}
+		return norm
+	})
 	return func() {
-		sum, norm := 0.0, 0.0
+		sum := 0.0
 		for i, v := range x {
 			target := float64(t[i])
 			if target < 0 {
@@ -237,7 +259,6 @@ func bce[T buffer.Float](e *ops.Env, k int, positive []float64) kernels.Run {
 			if positive != nil {
 				pos = positive[i%k]
 			}
-			norm++
 			z := float64(v)
 			soft := math.Log1p(math.Exp(-math.Abs(z))) // log(1+e^−|z|)
 			logP, logQ := min(z, 0)-soft, min(-z, 0)-soft
@@ -247,6 +268,6 @@ func bce[T buffer.Float](e *ops.Env, k int, positive []float64) kernels.Run {
 				grad[i] = T((1-target)*p - pos*target*(1-p))
 			}
 		}
-		finish(e, totals, sum, norm, y, grad)
+		finish(*total, sum, y, grad)
 	}
 }
