@@ -3,8 +3,8 @@
 //
 // In one dimension four outputs of a kernel of three come of six inputs d as
 // Aᵀ·((G·g) ∘ (Bᵀ·d)), the product of two polynomials by their values at the points
-// 0, ±a, ±b and ∞. With a = 3/4 and b = 3/2 all factors are exact, and errors seven
-// times those of a sum of nine products, a quarter of those with the usual 1 and 2.
+// 0, ±a, ±b and ∞. With a = 3/4 and b = 3/2 the transforms' factors are exact, and
+// errors about a quarter of those with the usual 1 and 2.
 // Source: Lavin & Gray 2015, arXiv:1509.09308; Barabasz et al. 2018, arXiv:1803.10986.
 
 #define PA 0.75f

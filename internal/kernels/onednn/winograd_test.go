@@ -12,9 +12,8 @@ import (
 	"github.com/vislora/vislora/internal/kernels"
 )
 
-// TestWinograd compares convolutions of tiles with those of windows: within 3e-6 of
-// the range, of which a sum in float32 takes 2e-7, and the same bytes on any number
-// of threads.
+// TestWinograd compares convolutions of tiles with those of windows: within 6e-6 of
+// the range over 512 channels, and the same bytes on any number of threads.
 func TestWinograd(t *testing.T) {
 	k := locked(t)
 	r := rand.New(rand.NewPCG(5, 6))
@@ -58,7 +57,7 @@ func TestWinograd(t *testing.T) {
 					most, off = max(most, v, -v), max(off, v-got[0].F32()[i], got[0].F32()[i]-v)
 				}
 				name := fmt.Sprintf("%v, accumulate %v, %s", c, acc, k.ISA())
-				if off > 3e-6*most {
+				if off > 6e-6*most {
 					t.Errorf("%s: off by %.2g of the range", name, off/most)
 				}
 				if !slices.Equal(got[0].F32(), got[1].F32()) || !slices.Equal(got[0].F32(), got[2].F32()) {
