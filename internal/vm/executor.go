@@ -92,9 +92,7 @@ func (e *Executor) bind(s *step, b Binding) (kernels.Run, error) {
 	}
 	env := e.env(s, b)
 	if len(s.then) == 0 {
-		run, err := s.op.Bind(env)
-		e.early = append(e.early, env.BeforeAll()...)
-		return run, err
+		return e.bound(s, env)
 	}
 	env.Finish = &kernels.Finish{}
 	var then []*ops.Env
@@ -103,13 +101,13 @@ func (e *Executor) bind(s *step, b Binding) (kernels.Run, error) {
 		then = append(then, end)
 		t.op.Finish.Set(env.Finish, end, slices.IndexFunc(end.In, func(in *buffer.Buffer) bool { return in.Pointer() == env.Out.Pointer() }))
 	}
-	run, err := s.op.Bind(env)
+	run, err := e.bound(s, env)
 	if err != nil || env.Finish.Taken {
 		return run, err
 	}
 	runs := []kernels.Run{run}
 	for i, t := range s.then {
-		if run, err = t.op.Bind(then[i]); err != nil {
+		if run, err = e.bound(t, then[i]); err != nil {
 			return nil, err
 		}
 		runs = append(runs, run)
@@ -119,6 +117,13 @@ func (e *Executor) bind(s *step, b Binding) (kernels.Run, error) {
 			r()
 		}
 	}, nil
+}
+
+// bound binds a step's operator, and keeps what it has to do before all others.
+func (e *Executor) bound(s *step, env *ops.Env) (kernels.Run, error) {
+	run, err := s.op.Bind(env)
+	e.early = append(e.early, env.BeforeAll()...)
+	return run, err
 }
 
 // env is the memory of a step's operator.

@@ -227,13 +227,11 @@ INLINE void ahead(const vl_product *p, void *const *to, vl_n rows, vl_n at) {
 	for (vl_n q = 0; q < rows; q++) {
 		const char *y = (const char *)to[q] + at;
 		if (!to[q]) continue;
-		if (p->acc) _mm_prefetch(y, _MM_HINT_T0);
-		if (f->add) _mm_prefetch(y + f->add, _MM_HINT_T0);
-		if (f->mask) _mm_prefetch(y + f->mask, _MM_HINT_T0);
-		if (p->y16) continue;
-		if (p->acc) _mm_prefetch(y + 64, _MM_HINT_T0);
-		if (f->add) _mm_prefetch(y + f->add + 64, _MM_HINT_T0);
-		if (f->mask) _mm_prefetch(y + f->mask + 64, _MM_HINT_T0);
+		for (vl_n line = 0; line < CELL * vl_bytes(p->y16); line += 64) {
+			if (p->acc) _mm_prefetch(y + line, _MM_HINT_T0);
+			if (f->add) _mm_prefetch(y + f->add + line, _MM_HINT_T0);
+			if (f->mask) _mm_prefetch(y + f->mask + line, _MM_HINT_T0);
+		}
 	}
 }
 

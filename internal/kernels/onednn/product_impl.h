@@ -16,11 +16,9 @@
 // finished is what becomes of n sums; y is where they go.
 INLINE vf T(finished)(const vl_finish *f, vf sum, const char *y, vl_n n) {
 	const vf none = {0};
-#define LIKE_Y(at) (n == LANES ? T(load)((const float *)(at)) : T(load_n)((const float *)(at), n))
-	if (f->add) sum += LIKE_Y(y + f->add);
+	if (f->add) sum += T(get)(y + f->add, 0, n, 0);
 	if (f->relu) sum = T(sel)(sum < none, none, sum);
-	if (f->mask) sum = T(sel)(LIKE_Y(y + f->mask) > none, sum, none);
-#undef LIKE_Y
+	if (f->mask) sum = T(sel)(T(get)(y + f->mask, 0, n, 0) > none, sum, none);
 	return sum;
 }
 

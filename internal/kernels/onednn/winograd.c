@@ -4,7 +4,6 @@
 // outputs: a quarter of the multiplications; see winograd_impl.h.
 
 #include "thread.h"
-#include <stdlib.h>
 
 enum {
 	SIDE = 4,        // of a tile of outputs

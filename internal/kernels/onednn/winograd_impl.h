@@ -37,15 +37,12 @@ static void T(points_of)(const float *const *pixel, vl_n k, float *v, vl_n step)
 	for (vl_n c = 0; c < k; c += LANES) {
 		vl_n n = k - c < LANES ? k - c : LANES;
 		vf d[36], t[36];
-		for (int i = 0; i < 36; i++) d[i] = n == LANES ? T(load)(pixel[i] + c) : T(load_n)(pixel[i] + c, n);
+		for (int i = 0; i < 36; i++) d[i] = T(get)(pixel[i], c, n, 0);
 #pragma GCC unroll 6
 		for (int i = 0; i < 6; i++) T(to_points)(d + i, 6, t + i, 6);
 #pragma GCC unroll 6
 		for (int i = 0; i < 6; i++) T(to_points)(t + 6 * i, 1, d + 6 * i, 1);
-		for (int i = 0; i < 36; i++) {
-			if (n == LANES) T(store)(v + i * step + c, d[i]);
-			else T(store_n)(v + i * step + c, d[i], n);
-		}
+		for (int i = 0; i < 36; i++) T(put)(v + i * step, c, n, 0, d[i]);
 	}
 }
 
@@ -54,20 +51,19 @@ static void T(of_points)(const float *m, vl_n step, vl_n n, const float *bias, i
 	for (vl_n c = 0; c < n; c += LANES) {
 		vl_n here = n - c < LANES ? n - c : LANES;
 		vf d[36], t[24], o[16], b = {0};
-		for (int i = 0; i < 36; i++) d[i] = here == LANES ? T(load)(m + i * step + c) : T(load_n)(m + i * step + c, here);
+		for (int i = 0; i < 36; i++) d[i] = T(get)(m + i * step, c, here, 0);
 #pragma GCC unroll 6
 		for (int i = 0; i < 6; i++) T(from_points)(d + i, 6, t + i, 6);
 #pragma GCC unroll 4
 		for (int i = 0; i < 4; i++) T(from_points)(t + 6 * i, 1, o + 4 * i, 1);
-		if (bias) b = here == LANES ? T(load)(bias + c) : T(load_n)(bias + c, here);
+		if (bias) b = T(get)(bias, c, here, 0);
 		for (int i = 0; i < 16; i++) {
 			if (!y[i]) continue;
 			float *to = y[i] + column + c;
 			vf sum = o[i] + b;
-			if (acc) sum += here == LANES ? T(load)(to) : T(load_n)(to, here);
+			if (acc) sum += T(get)(to, 0, here, 0);
 			if (finish) sum = T(finished)(finish, sum, (const char *)to, here);
-			if (here == LANES) T(store)(to, sum);
-			else T(store_n)(to, sum, here);
+			T(put)(to, 0, here, 0, sum);
 		}
 	}
 }
