@@ -12,7 +12,7 @@ enum { CELL = 32, CELL_SIZE = CELL * CELL };
 
 // Whether this processor multiplies cells, and the system lets it.
 int vl_has_cells(void);
-// Whether it does so in tiles, so much faster that pairs of bf16 in the place of
+// Whether it does so in tiles, so much faster that sums of bf16 in the place of
 // float32 pay.
 int vl_has_tiles(void);
 // Tests run what processors without tiles do. Not while kernels run.
@@ -25,13 +25,15 @@ void vl_cells_end(void);
 // Steps of a second factor, one cell after the other; panel: from its 32 columns
 // to the next 32. Unless at is NULL the first factor's cells lie in a map: that of
 // step i begins at[i] after from, and its rows are ld apart. Else they follow those
-// of the run before, skip cells further on.
+// of the run before, skip cells further on. parts: numbers are sums of so many (0 is
+// 1), the further ones a_part and b_part behind each other. Of their products those
+// are made that are not less than the last part alone.
 typedef struct {
 	const uint16_t *b;
 	vl_n steps, panel;
 	const uint16_t *from;
 	const vl_n *at;
-	vl_n ld, skip;
+	vl_n ld, skip, parts, a_part, b_part;
 } vl_cell_run;
 
 // Sums that go to rows of y, as elements from byte at on: bf16 or float32, added to
@@ -59,14 +61,10 @@ void vl_cells_turn(float *c);
 // How many cells k numbers take in a row.
 static inline vl_n vl_cells(vl_n k) { return (k + CELL - 1) / CELL; }
 
-// What x is in memory, and what is taken of it: float32 rounded to bf16, bf16, or
-// what rounding float32 leaves, in turn rounded. A number of float32 is the sum of
-// its greater and its lesser part to 2^-17 of itself.
-enum { VL_GREATER, VL_BF16, VL_LESSER };
-static inline vl_n vl_bytes(int x16) { return x16 == VL_BF16 ? 2 : 4; }
+static inline vl_n vl_bytes(int x16) { return x16 ? 2 : 4; }
 
 // The packing of up to 32 rows of a first factor, or columns of a second one, of k
-// terms. x16 is one of these; x's rows are xp apart. What is missing of 32 is zero.
+// terms. x is bf16 or float32, its rows are xp apart. What is missing of 32 is zero.
 //
 //	a         row i of x is row i, i < n
 //	a_turned  column i of x is row i, i < n
@@ -74,11 +72,18 @@ static inline vl_n vl_bytes(int x16) { return x16 == VL_BF16 ? 2 : 4; }
 //	b_turned  row i of x is column i, i < n
 //
 // _rows: x's rows lie wherever they are, NULL is a row of zeros; at is the first
-// column.
+// column. parts: of float32 so many are packed, apart from each other in out: rounded
+// to bf16, what that leaves, and what that leaves, in turn rounded. A number is the
+// sum of two to 2^-17 of itself, and the sum of three. vl_cells_b_parts is b or
+// b_turned.
 void vl_cells_a(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out);
-void vl_cells_a_rows(const void *const *row, int x16, vl_n k, uint16_t *out);
+void vl_cells_a_rows(const void *const *row, int x16, vl_n k, vl_n parts, vl_n apart, uint16_t *out);
 void vl_cells_a_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out);
 void vl_cells_b(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out);
 void vl_cells_b_rows(const void *const *row, int x16, vl_n at, vl_n n, vl_n k, uint16_t *out);
+void vl_cells_b_parts(const float *x, int turned, vl_n xp, vl_n n, vl_n k, vl_n parts, vl_n apart, uint16_t *out);
+
+// A cell of a second factor whose terms are the columns of this one.
+void vl_cells_b_turn(const uint16_t *cell, uint16_t *out);
 void vl_cells_b_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out);
 #endif

@@ -17,9 +17,13 @@ INLINE __m512 vl_low(__m512i x) { return vl_wide(_mm512_castsi512_si256(x)); }
 INLINE __m512 vl_high(__m512i x) { return vl_wide(_mm512_extracti64x4_epi64(x, 1)); }
 INLINE __m512i vl_narrow(__m512 low, __m512 high) { return (__m512i)_mm512_cvtne2ps_pbh(high, low); }
 
-// 32 numbers of float32 rounded to bf16, or what that leaves, in turn rounded.
-INLINE __m512i vl_part(__m512 low, __m512 high, int lesser) {
-	__m512i v = vl_narrow(low, high);
-	return lesser ? vl_narrow(_mm512_sub_ps(low, vl_low(v)), _mm512_sub_ps(high, vl_high(v))) : v;
+// 32 numbers of float32 rounded to bf16, what that leaves, and what that leaves, in
+// turn rounded: so many parts of them.
+INLINE void vl_split(__m512 low, __m512 high, const int parts, __m512i *v) {
+#pragma GCC unroll 3
+	for (int i = 0; i < parts; i++) {
+		v[i] = vl_narrow(low, high);
+		low = _mm512_sub_ps(low, vl_low(v[i])), high = _mm512_sub_ps(high, vl_high(v[i]));
+	}
 }
 #endif

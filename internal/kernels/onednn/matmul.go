@@ -51,7 +51,7 @@ func (k *Kernels) MatMul(p kernels.MatMul) (kernels.Run, error) {
 
 // large reports whether a product is worth rounding its factors for.
 func (k *Kernels) large(p kernels.MatMul) bool {
-	return (k.bf16 || k.pairs) && p.N > skinny && p.K > skinny && p.M*p.N*p.K >= k.least
+	return k.parts > 0 && p.N > skinny && p.K > skinny && p.M*p.N*p.K >= k.least
 }
 
 func product(p kernels.MatMul) *C.vl_gemm {

@@ -83,10 +83,11 @@ import (
 type Kernels struct {
 	kernels.Go
 
-	// bf16 rounds the factors of products of at least so many multiplications, pairs
-	// makes sums of two such numbers of them.
-	bf16, pairs bool
-	least       int
+	// Of products of at least so many multiplications the factors are sums of so many
+	// numbers of bf16, 0 where they stay as they are. bf16: values may be bf16 in
+	// memory.
+	least, parts int
+	bf16         bool
 
 	mu     sync.Mutex
 	prims  []*C.vl_prim
@@ -103,22 +104,34 @@ type packed struct {
 
 var _ kernels.Kernels = (*Kernels)(nil)
 
-// New prepares oneDNN.
+// New prepares oneDNN, for float32. Where the processor has tiles for bfloat16, three
+// numbers of it are one of float32 in large products: they make its sums no less
+// exactly, and faster.
 func New() (*Kernels, error) {
+	k, err := open()
+	if err == nil && C.vl_has_tiles() != 0 {
+		k.parts = 3
+	}
+	return k, err
+}
+
+func open() (*Kernels, error) {
 	if s := C.vl_init(); s != 0 {
 		return nil, fmt.Errorf("kernels: create the oneDNN engine: status %d", int(s))
 	}
-	return &Kernels{packed: map[unsafe.Pointer][]packed{}, panels: map[unsafe.Pointer][]packedPanels{}}, nil
+	return &Kernels{least: 1 << 20, packed: map[unsafe.Pointer][]packed{}, panels: map[unsafe.Pointer][]packedPanels{}}, nil
 }
 
 // NewBF16 is [New] with the factors of large products and convolutions rounded
 // to bfloat16, and buffers of bfloat16 accepted where ops.Narrow says so; sums are
 // float32. ok is false where the processor is not faster so.
 func NewBF16() (k *Kernels, ok bool, err error) {
-	if k, err = New(); err != nil {
+	if k, err = open(); err != nil {
 		return nil, false, err
 	}
-	k.bf16, k.least = C.vl_has_bf16() != 0, 1<<20
+	if k.bf16 = C.vl_has_bf16() != 0; k.bf16 {
+		k.parts = 1
+	}
 	return k, k.bf16, nil
 }
 
@@ -126,11 +139,13 @@ func NewBF16() (k *Kernels, ok bool, err error) {
 // two numbers of bfloat16: 16 bits of each, where float32 has 24 and bfloat16 8. ok
 // is false where the processor has no tiles for them.
 func NewBF16x2() (k *Kernels, ok bool, err error) {
-	if k, err = New(); err != nil {
+	if k, err = open(); err != nil {
 		return nil, false, err
 	}
-	k.pairs, k.least = C.vl_has_tiles() != 0, 1<<20
-	return k, k.pairs, nil
+	if C.vl_has_tiles() != 0 {
+		k.parts = 2
+	}
+	return k, k.parts > 0, nil
 }
 
 // BF16 reports whether products are made of bf16, and values may be bf16 in

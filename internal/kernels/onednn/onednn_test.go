@@ -28,7 +28,14 @@ func locked(t testing.TB) *Kernels {
 	return k
 }
 
-func TestF32(t *testing.T) { testkernel.Run(t, locked(t), buffer.F32, 1e-5) }
+// vectors is a kernel set for float32 as processors without tiles have it.
+func vectors(t testing.TB) *Kernels {
+	k := locked(t)
+	k.parts = 0
+	return k
+}
+
+func TestF32(t *testing.T) { testkernel.Run(t, vectors(t), buffer.F32, 1e-5) }
 
 // F64 goes to the portable kernels.
 func TestF64(t *testing.T) {
@@ -41,7 +48,7 @@ func TestF64(t *testing.T) {
 // TestLesserProcessors runs the suite on the C loops for AVX2 and for neither
 // AVX, which a machine with more never picks by itself.
 func TestLesserProcessors(t *testing.T) {
-	k := locked(t)
+	k := vectors(t)
 	defer k.limitISA(3)
 	for limit, want := range []string{"baseline", "AVX2"} {
 		k.limitISA(limit)

@@ -20,13 +20,13 @@ type panels struct {
 	cells      bool
 	join       int   // of cells: so many taps' terms in a row; 0 is 1
 	split      C.int // of cells: which way a thin factor is two numbers
-	pairs      bool  // of cells: a number is two
+	parts      int   // of cells: a number is a sum of so many
 	winograd   bool  // panels of the values at Winograd's points
 }
 
 func (l panels) factor() C.vl_factor {
 	n := func(i int) C.vl_n { return C.vl_n(i) }
-	return C.vl_factor{taps: n(l.taps), k: n(l.k), n: n(l.n), st: n(l.st), sk: n(l.sk), sn: n(l.sn), join: C.int(max(l.join, 1)), split: l.split, pairs: flag(l.pairs)}
+	return C.vl_factor{taps: n(l.taps), k: n(l.k), n: n(l.n), st: n(l.st), sk: n(l.sk), sn: n(l.sn), join: C.int(max(l.join, 1)), split: l.split, parts: C.int(max(l.parts, 1))}
 }
 
 func (l panels) bytes() int {
@@ -65,6 +65,7 @@ func matrix(trans bool, k, n, pitch int) panels {
 // scratch at every run if not.
 type factor struct {
 	layout panels
+	turned bool // mem is the packing of the other product with these weights
 	from   *C.float
 	mem    unsafe.Pointer // nil: packed at every run
 	at     int            // in bytes from the scratch's beginning
@@ -93,7 +94,10 @@ func (k *Kernels) factor(o operand, scratch *int) (*factor, error) {
 	n := b.Bytes() / 4
 	print := C.vl_fingerprint(ptr(b), C.vl_n(n))
 	for _, p := range k.panels[b.Pointer()] {
-		if p.elements == n && p.fingerprint == print && p.layout == l {
+		if p.elements != n || p.fingerprint != print {
+			continue
+		}
+		if f.turned = k.turns(p.layout, l); f.turned || p.layout == l {
 			f.mem = p.mem
 			return f, nil
 		}
@@ -106,6 +110,14 @@ func (k *Kernels) factor(o operand, scratch *int) (*factor, error) {
 	k.panels[b.Pointer()] = append(k.panels[b.Pointer()], packedPanels{n, print, l, mem})
 	f.mem = mem
 	return f, nil
+}
+
+// turns reports whether a packing is shared by a product and the one with its weights
+// turned, the gradient of its input: where they are large and take more memory than
+// they do as float32.
+func (k *Kernels) turns(packed, l panels) bool {
+	l.k, l.n, l.sk, l.sn = l.n, l.k, l.sn, l.sk
+	return packed == l && l.parts > 2 && l.st == 0 && l.split == C.VL_WHOLE && l.k*l.n >= 2*k.least
 }
 
 // packedPanels is one packed form of the weights at an address.
@@ -146,6 +158,7 @@ func (k *Kernels) multiply(p *C.vl_product, o operands) (kernels.Run, error) {
 		return nil, err
 	}
 	b, c, down := factors[0], factors[1], factors[2]
+	p.turned = flag(b.turned)
 	a, h, bias, y, bytes := ptr(o.a), ptr(o.h), ptr(o.bias), ptr(o.y), C.size_t(scratch)
 	if o.b.layout.cells {
 		return func() {
@@ -231,18 +244,16 @@ func (k *Kernels) ownProduct(p kernels.MatMul) (kernels.Run, error) {
 func (k *Kernels) inCells(g *C.vl_product, o operands) operands {
 	o.b.layout.cells, o.c.layout.cells, o.down.layout.cells = true, true, true
 	o.c.layout.split, o.down.layout.split = C.VL_SPLIT_TERMS, C.VL_SPLIT_COLUMNS
-	if k.pairs {
-		g.pairs, o.b.layout.pairs = 1, true
-		if C.vl_thin_in_pairs(g) != 0 {
-			o.c.layout.split, o.c.layout.pairs = C.VL_WHOLE, true
-		}
+	g.parts, o.b.layout.parts, o.c.layout.parts, o.down.layout.parts = C.int(k.parts), k.parts, k.parts, k.parts
+	if C.vl_thin_in_parts(g) != 0 {
+		o.c.layout.split = C.VL_WHOLE
 	}
 	return o
 }
 
 // cellsConv reports whether a convolution that runs in own loops does so in cells.
 func (k *Kernels) cellsConv(p kernels.Conv) bool {
-	return k.bf16 || k.pairs && thinEnough(p.Thin) && p.W.Shape[0] > skinny && p.Y.Rows()*p.W.Len() >= k.least
+	return k.bf16 || k.parts > 0 && thinEnough(p.Thin) && p.W.Shape[0] > skinny && p.Y.Rows()*p.W.Len() >= k.least
 }
 
 // ownConv reports whether a convolution runs in own loops: in cells, and where
@@ -289,12 +300,13 @@ func (k *Kernels) convolve(p kernels.Conv, backward bool) (kernels.Run, error) {
 	}
 	// Without a stride all taps reach every pixel, so their terms may lie in a row.
 	whole := !backward || p.Stride == [2]int{1, 1}
-	cells := k.cellsConv(p)
+	fewer := !backward && winograd(p)
+	cells := k.cellsConv(p) && !(fewer && k.parts == 3)
 	g := &C.vl_product{m: n(to.Rows()), n: n(l.n), k: n(l.k), lda: pitch(from), step: 1, ldy: pitch(to), acc: flag(p.Accumulate), window: 1,
-		a16: flag(half(from)), y16: flag(half(to)), pairs: flag(cells && k.pairs), finish: finishing(p.Finish, to)}
+		a16: flag(half(from)), y16: flag(half(to)), parts: C.int(k.parts), finish: finishing(p.Finish, to)}
 	g.at = window(p, from, to, backward)
 	switch {
-	case !cells && !backward && winograd(p):
+	case !cells && fewer:
 		l.winograd = true
 	case cells && C.vl_steps_are_lines(g) != 0:
 		l.join = w[3]
@@ -321,7 +333,7 @@ func (k *Kernels) convolve(p kernels.Conv, backward bool) (kernels.Run, error) {
 		o = k.inCells(g, o)
 	}
 	if backward {
-		o.c.layout.split, o.c.layout.pairs = C.VL_WHOLE, g.pairs != 0
+		o.c.layout.split, o.c.layout.parts = C.VL_WHOLE, int(g.parts)
 		if cells && whole { // see slide and windows
 			o.c.layout.join = taps
 			if C.vl_slides(g) != 0 {

@@ -40,12 +40,13 @@ static inline int vl_finishes(const vl_finish *f) { return f->add || f->mask || 
 // apart. With one a is a map of k channels, pixels lda apart, b has a matrix
 // (k, n) for every tap. h has r channels: rows of y where wide is 0, else it is a
 // map like a, and hb has a matrix (r, n) for every tap.
-// a16, y16: bf16 in memory; join: so many taps' terms of a follow each other; pairs:
-// numbers of float32 are sums of two of bf16; see product16.h.
+// a16, y16: bf16 in memory; join: so many taps' terms of a follow each other; parts:
+// numbers of float32 are sums of so many of bf16; turned: b is packed as that of the
+// product with bᵀ; see product16.h.
 typedef struct {
 	vl_n m, n, k, r;
 	vl_n lda, step, ldh, ldy;
-	int acc, window, wide, a16, y16, join, pairs;
+	int acc, window, wide, a16, y16, join, parts, turned;
 	vl_window at;
 	vl_finish finish;
 } vl_product;

@@ -21,48 +21,72 @@ enum {
 	BLOCKS = 16,           // of 32 rows
 	ROWS = BLOCKS * CELL,
 	TERMS = 64,            // cells that a sum over rows takes at once
+	PASS = 24,             // cells of terms in parts that one pass adds up,
+	TURNED = 12,           // and of those that are turned for it: more rows share the work
 	CACHED = 1 << 20       // bytes of a result that are still there when it is read
 };
 
-// A thin factor in float32 is the sum of two numbers of bf16. One step of 32 terms
-// has room for the greater parts' product and both mixed ones up to rank 10, for
-// one of these up to rank 16.
-static vl_n up_parts(vl_n r) { return 3 * r <= CELL ? 3 : 2 * r <= CELL ? 2 : 1; }
-static vl_n down_parts(vl_n r) { return 2 * r <= CELL ? 2 : 1; }
+// A thin factor in float32 is the sum of two numbers of bf16, or of three as the
+// other factors. h has the parts of its products with c as so many terms more. One
+// step of 32 terms has room for the greater parts' product and both mixed ones up to
+// rank 10, for one of these up to rank 16; two steps for the six of three parts up to
+// rank 10.
+enum { PRODUCTS = 6 };
+static const struct {
+	uint8_t h, c;
+} products[PRODUCTS] = {{0, 0}, {1, 0}, {0, 1}, {2, 0}, {1, 1}, {0, 2}};
 
-static vl_n term_parts(const vl_factor *f) { return f->split == VL_SPLIT_TERMS ? up_parts(f->k) : 1; }
+static vl_n up_parts(vl_n parts, vl_n r) {
+	if (parts > 2) return PRODUCTS * r <= 2 * CELL ? PRODUCTS : 1;
+	return 3 * r <= CELL ? 3 : 2 * r <= CELL ? 2 : 1;
+}
+static vl_n term_parts(const vl_factor *f) { return f->split == VL_SPLIT_TERMS ? up_parts(f->parts, f->k) : 1; }
 
-// Whether h is a first factor like any other: in pairs, where it is too wide for all
-// its parts to have room in one step.
-int vl_thin_in_pairs(const vl_product *p) { return p->pairs && 3 * p->r > CELL; }
+// The factor that makes h has a part's columns apart from the last part's: in a
+// product whose own factors have three parts, three in one panel or in two halves.
+static vl_n down_parts(vl_n parts, vl_n r) { return parts > 2 ? 3 : 2 * r <= CELL ? 2 : 1; }
+static vl_n apart(vl_n parts, vl_n r) { return down_parts(parts, r) > 1 && down_parts(parts, r) * r > CELL ? CELL / 2 : r; }
+static vl_n down_width(vl_n parts, vl_n r) { return (down_parts(parts, r) - 1) * apart(parts, r) + r; }
+
+// Whether h is a first factor like any other: in parts, where it is too wide for all
+// their products to have room.
+int vl_thin_in_parts(const vl_product *p) { return p->parts > 1 && up_parts(p->parts, p->r) < 3; }
 
 // How many cells of terms h has.
-static vl_n thin_steps(const vl_product *p) { return vl_thin_in_pairs(p) ? 2 * vl_cells(p->r) : vl_cells(p->r * up_parts(p->r)); }
+static vl_n thin_steps(const vl_product *p) { return vl_thin_in_parts(p) ? p->parts * vl_cells(p->r) : vl_cells(p->r * up_parts(p->parts, p->r)); }
 
 INLINE __m512 greater_part(__m512 v) { return vl_wide((__m256i)_mm512_cvtneps_pbh(v)); }
 
-// part writes the greater or the lesser part of n numbers.
-INLINE void part(vl_n n, const float *x, int lesser, float *y) {
-	for (vl_n i = 0; i < n; i += 16) {
-		__mmask16 m = vl_first(n - i);
-		__m512 v = _mm512_maskz_loadu_ps(m, x + i), greater = greater_part(v);
-		_mm512_mask_storeu_ps(y + i, m, lesser ? _mm512_sub_ps(v, greater) : greater);
+// part writes the greatest part of what i parts leave of n numbers.
+INLINE void part(vl_n n, const float *x, vl_n i, float *y) {
+	for (vl_n e = 0; e < n; e += 16) {
+		__mmask16 m = vl_first(n - e);
+		__m512 v = _mm512_maskz_loadu_ps(m, x + e);
+		for (vl_n q = 0; q < i; q++) v = _mm512_sub_ps(v, greater_part(v));
+		_mm512_mask_storeu_ps(y + e, m, greater_part(v));
 	}
 }
 
 static vl_n steps(const vl_factor *f) { return f->taps / f->join * vl_cells(f->join * f->k * term_parts(f)); }
 
-static vl_n halves_of(const vl_factor *f) { return f->pairs ? 2 : 1; }
+// parts_of is how often a panel has all its terms.
+static vl_n parts_of(const vl_factor *f) { return f->split ? 1 : f->parts; }
 
-static vl_n width(const vl_factor *f) { return f->split == VL_SPLIT_COLUMNS ? f->n * down_parts(f->n) : f->n; }
+static vl_n width(const vl_factor *f) { return f->split == VL_SPLIT_COLUMNS ? down_width(f->parts, f->n) : f->n; }
 
-vl_n vl_packed_cells(const vl_factor *f) { return vl_cells(width(f)) * steps(f) * halves_of(f) * CELL_SIZE; }
+vl_n vl_packed_cells(const vl_factor *f) { return vl_cells(width(f)) * steps(f) * parts_of(f) * CELL_SIZE; }
 
 // turned writes a panel's columns as rows of float32, with their parts.
 static void turned(const vl_factor *f, const float *w, vl_n j, vl_n cols, float *out) {
-	vl_n parts = term_parts(f);
+	vl_n parts = term_parts(f), apart_by = f->split == VL_SPLIT_COLUMNS ? apart(f->parts, f->n) : f->n;
 	for (vl_n c = 0; c < cols; c++) {
-		const float *column = w + (j + c) % f->n * f->sn;
+		vl_n own = (j + c) / apart_by, i = (j + c) % apart_by;
+		const float *column = w + i * f->sn;
+		if (i >= f->n) { // between parts
+			vl_n n = f->taps * f->k;
+			memset(out, 0, 4 * n), out += n;
+			continue;
+		}
 		for (vl_n p = 0; p < parts; p++)
 			for (vl_n t = 0; t < f->taps; t++, out += f->k) {
 				const float *x = column + t * f->st;
@@ -72,8 +96,7 @@ static void turned(const vl_factor *f, const float *w, vl_n j, vl_n cols, float 
 				}
 				if (f->sk != 1)
 					for (vl_n q = 0; q < f->k; q++) out[q] = x[q * f->sk];
-				// To h's greater, lesser and greater parts.
-				if (f->split) part(f->k, f->sk == 1 ? x : out, f->split == VL_SPLIT_COLUMNS ? j + c >= f->n : p == 2, out);
+				if (f->split) part(f->k, f->sk == 1 ? x : out, f->split == VL_SPLIT_COLUMNS ? own : products[p].c, out);
 			}
 	}
 }
@@ -90,12 +113,9 @@ void vl_pack_cells(const vl_factor *f, const float *w, uint16_t *out) {
 			turned(f, w, j, cols, rows);
 			from = rows, st = k, sn = each * k;
 		}
-		for (vl_n part = 0; part < halves_of(f); part++)
-			for (vl_n t = 0; t < each; t++, out += cells) {
-				int take = part ? VL_LESSER : VL_GREATER;
-				if (whole && f->sn == 1) vl_cells_b(from + t * st, take, f->sk, cols, k, out);
-				else vl_cells_b_turned(from + t * st, take, sn, cols, k, out);
-			}
+		int rows = whole && f->sn == 1;
+		for (vl_n t = 0; t < each; t++) vl_cells_b_parts(from + t * st, !rows, rows ? f->sk : sn, cols, k, parts_of(f), each * cells, out + t * cells);
+		out += parts_of(f) * each * cells;
 	}
 }
 
@@ -111,7 +131,8 @@ typedef struct {
 // Rows that the panels stream past, in blocks of up to 32.
 typedef struct {
 	vl_n blocks, rows[BLOCKS];
-	vl_n steps;                   // of the first factor
+	vl_n steps, step, all;        // of the first factor in this pass, its first one, and those of all passes
+	uint16_t *turned;             // a panel of a second factor that lies turned, or NULL
 	vl_n packed, cells;           // of a block, in a: those of the first factor, and with h
 	uint16_t *a;
 	const uint16_t *map[2][BLOCKS]; // where a block begins in the maps of a and h, if they are not packed
@@ -119,7 +140,7 @@ typedef struct {
 	void *to[ROWS];
 	vl_origin at[ROWS];
 	vl_n n, mapped[2], ahead; // runs; those in the maps of a and h; cells that the next one passes over
-	vl_cell_run runs[6 * VL_TAPS];
+	vl_cell_run runs[2 * VL_TAPS];
 	vl_share_of_product own; // what is made
 } chunk;
 
@@ -128,20 +149,12 @@ static void add_run(chunk *k, vl_cell_run run) {
 	k->runs[k->n++] = run;
 }
 
-// add_runs adds a factor's steps; pairs: greater by greater, lesser by greater and
-// greater by lesser, of which the lesser cells of a follow its greater ones, or lie in
-// a map that begins at lesser[0].
-static void add_runs(chunk *k, vl_cell_run run, int pairs, const vl_n *lesser) {
-	vl_n steps = run.steps;
-	run.panel *= pairs ? 2 : 1;
+// add_whole adds a factor whose parts follow each other: all steps of one, then those
+// of the next. In a map they are a_part apart.
+static void add_whole(chunk *k, vl_cell_run run, vl_n parts, vl_n a_part) {
+	run.parts = parts, run.a_part = run.at ? a_part : run.steps * CELL_SIZE, run.b_part = run.panel, run.panel *= parts;
 	add_run(k, run);
-	if (!pairs) return;
-	vl_cell_run other = run;
-	if (run.at) other.at = lesser;
-	add_run(k, other);
-	run.b += run.panel / 2, run.skip = run.at ? 0 : -2 * steps;
-	add_run(k, run);
-	k->ahead = run.at ? 0 : steps;
+	if (!run.at) k->ahead = (parts - 1) * run.steps;
 }
 
 // fill divides rows into blocks, which are packed.
@@ -155,82 +168,102 @@ static void fill(chunk *k, vl_n rows) {
 static int halves(vl_n n) { return n > CELL / 2 ? 2 : 1; }
 
 // A row of r ≤ 16 numbers in float32, as the parts of it that follow each other in
-// bf16: greater, lesser, greater.
+// bf16.
 typedef struct {
 	__mmask16 r;
-	__mmask32 n;
-	__m512i from; // of the 32 numbers greater, lesser
+	struct {
+		__mmask32 n;
+		__m512i from; // of the 48 numbers of all parts
+	} step[2];
 } parts_order;
 
 INLINE parts_order order(vl_n r, vl_n copies) {
-	uint16_t from[CELL] = {0};
+	parts_order o = {vl_first(r)};
 	vl_n n = copies > 1 ? copies * r : 0;
-	for (vl_n i = 0; i < n; i++) from[i] = i % r + (i / r == 1 ? 16 : 0);
-	return (parts_order){vl_first(r), (__mmask32)vl_first(n - 16) << 16 | vl_first(n), _mm512_loadu_si512(from)};
+	for (vl_n s = 0; s < 2; s++, n -= CELL) {
+		uint16_t from[CELL] = {0};
+		for (vl_n i = 0; i < n && i < CELL; i++) from[i] = (s * CELL + i) % r + 16 * products[(s * CELL + i) / r].h;
+		o.step[s].n = (__mmask32)vl_first(n - 16) << 16 | vl_first(n), o.step[s].from = _mm512_loadu_si512(from);
+	}
+	return o;
 }
 
-INLINE __m512i parts_row(__m512 v, parts_order o) {
-	return _mm512_maskz_permutexvar_epi16(o.n, o.from, vl_narrow(v, _mm512_sub_ps(v, greater_part(v))));
+// parts_row writes a row's steps, each at its row of a cell.
+INLINE void parts_row(__m512 v, const parts_order *o, vl_n steps, uint16_t *out) {
+	__m512 lesser = _mm512_sub_ps(v, greater_part(v)), least = _mm512_sub_ps(lesser, greater_part(lesser));
+	__m512i two = vl_narrow(v, lesser), third = vl_narrow(least, least);
+	for (vl_n s = 0; s < steps; s++) _mm512_storeu_si512(out + s * CELL_SIZE, _mm512_maskz_permutex2var_epi16(o->step[s].n, two, o->step[s].from, third));
+}
+
+static int last_pass(const chunk *k) { return k->step + k->steps == k->all; }
+
+// make_h is a·d for a block of rows, which the parts of both factors make of it.
+static void make_h(const call *c, const chunk *k, vl_n block, const uint16_t *a, float *const *h) {
+	const vl_product *p = c->p;
+	vl_n r = p->r, parts = down_parts(p->parts, r), columns = down_width(p->parts, r), rows = k->rows[block];
+	float s[2][CELL * CELL] __attribute__((aligned(64)));
+	vl_cell_run run[3];
+	for (vl_n i = 0; i < p->parts; i++) {
+		run[i] = k->runs[0];
+		run[i].b = c->d + k->step * CELL_SIZE, run[i].panel = k->all * CELL_SIZE, run[i].parts = 1;
+		if (run[i].at) run[i].from = k->map[0][block] + i * run[i].a_part;
+	}
+	// The least part's columns of d in a tile of their own only meet a's greater part.
+	int apart_least = parts == 3 && 2 * r <= CELL / 2;
+	if (apart_least) {
+		vl_cells_multiply(halves(rows), 2, a, run, 1, 0, s[0], NULL);
+		vl_cells_multiply(halves(rows), 1, a + run->steps * CELL_SIZE, run + 1, 2, 0, s[1], NULL);
+		for (vl_n q = 0; q < rows; q++) _mm512_storeu_ps(s[0] + q * CELL, _mm512_add_ps(_mm512_loadu_ps(s[0] + q * CELL), _mm512_loadu_ps(s[1] + q * CELL)));
+	}
+	for (vl_n j = 0; !apart_least && j < vl_cells(columns); j++) {
+		vl_n cols = columns - j * CELL < CELL ? columns - j * CELL : CELL;
+		vl_cells_multiply(halves(rows), halves(cols), a, run, p->parts, j, s[j % 2], NULL);
+		for (vl_n q = 0; parts == 1 && q < rows; q++)
+			if (h[q]) memcpy(h[q] + j * CELL, s[j % 2] + q * CELL, 4 * cols);
+	}
+	for (vl_n q = 0; parts > 1 && q < rows; q++) {
+		if (!h[q]) continue;
+		__m512 v = k->step ? _mm512_maskz_loadu_ps(vl_first(r), h[q]) : _mm512_setzero_ps();
+		for (vl_n i = parts - 1; i >= 0; i--) {
+			vl_n at = i * apart(p->parts, r);
+			v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(vl_first(r), s[at / CELL] + q * CELL + at % CELL));
+		}
+		_mm512_mask_storeu_ps(h[q], vl_first(r), v);
+	}
 }
 
 // hidden makes h, where it is made here, and its cells behind those of a.
 static void hidden(const call *c, chunk *k) {
 	const vl_product *p = c->p;
-	vl_n r = p->r, parts = down_parts(r), copies = up_parts(r);
-	float s[CELL * CELL] __attribute__((aligned(64)));
+	vl_n r = p->r, copies = up_parts(p->parts, r), steps = thin_steps(p);
 	parts_order o = order(r, copies);
 	for (vl_n i = 0; i < k->blocks; i++) {
 		vl_n rows = k->rows[i];
 		uint16_t *a = k->a + i * k->cells * CELL_SIZE, *cells = a + k->packed * CELL_SIZE;
 		float *const *h = k->h + i * CELL;
-		for (vl_n j = 0; c->d && j < vl_cells(r * parts); j++) {
-			vl_cell_run run[2] = {k->runs[0], k->runs[1]};
-			for (int q = 0; q < 2; q++) run[q].b = c->d, run[q].panel = k->steps * CELL_SIZE, run[q].from = k->map[0][i];
-			vl_n cols = r - j * CELL < CELL ? r - j * CELL : CELL;
-			vl_cells_multiply(halves(rows), halves(cols * parts), a, run, p->pairs ? 2 : 1, j, s, NULL);
-			for (vl_n q = 0; parts == 1 && q < rows; q++)
-				if (h[q]) memcpy(h[q] + j * CELL, s + q * CELL, 4 * cols);
-		}
-		if (copies == 1 || vl_thin_in_pairs(p)) {
+		if (c->d) make_h(c, k, i, a, h);
+		if (!last_pass(k)) continue;
+		if (copies == 1 || vl_thin_in_parts(p)) {
 			const void *from[CELL];
 			for (vl_n q = 0; q < CELL; q++) from[q] = q < rows ? h[q] : NULL;
-			for (vl_n q = 0; c->d && parts > 1 && q < rows; q++) {
-				if (!h[q]) continue;
-				__m512 v = _mm512_add_ps(_mm512_maskz_loadu_ps(o.r, s + q * CELL), _mm512_maskz_loadu_ps(o.r, s + q * CELL + r));
-				_mm512_mask_storeu_ps(h[q], o.r, v);
-			}
-			vl_cells_a_rows(from, VL_GREATER, r, cells);
-			if (vl_thin_in_pairs(p)) vl_cells_a_rows(from, VL_LESSER, r, cells + vl_cells(r) * CELL_SIZE);
+			vl_cells_a_rows(from, 0, r, vl_thin_in_parts(p) ? p->parts : 1, vl_cells(r) * CELL_SIZE, cells);
 			continue;
 		}
-		for (vl_n q = 0; q < rows; q++, cells += CELL) {
-			if (!h[q]) {
-				_mm512_storeu_si512(cells, _mm512_setzero_si512());
-				continue;
-			}
-			__m512 v = _mm512_maskz_loadu_ps(o.r, c->d ? s + q * CELL : h[q]);
-			if (c->d) {
-				v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(o.r, s + q * CELL + r));
-				_mm512_mask_storeu_ps(h[q], o.r, v);
-			}
-			_mm512_storeu_si512(cells, parts_row(v, o));
-		}
-		memset(cells, 0, 2 * CELL * (CELL - rows));
+		for (vl_n q = 0; q < CELL; q++) parts_row(q < rows && h[q] ? _mm512_maskz_loadu_ps(o.r, h[q]) : _mm512_setzero_ps(), &o, steps, cells + q * CELL);
 	}
 }
 
 // ahead asks for what will be read where a block's sums go: the lines lie too far
 // apart for the processor to see them coming.
-INLINE void ahead(const vl_product *p, void *const *to, vl_n rows, vl_n at) {
-	const vl_finish *f = &p->finish;
-	if (!p->acc && !f->add && !f->mask) return;
+INLINE void ahead(const vl_product *p, int acc, const vl_finish *f, void *const *to, vl_n rows, vl_n at) {
+	if (!acc && !f) return;
 	for (vl_n q = 0; q < rows; q++) {
 		const char *y = (const char *)to[q] + at;
 		if (!to[q]) continue;
 		for (vl_n line = 0; line < CELL * vl_bytes(p->y16); line += 64) {
-			if (p->acc) _mm_prefetch(y + line, _MM_HINT_T0);
-			if (f->add) _mm_prefetch(y + f->add + line, _MM_HINT_T0);
-			if (f->mask) _mm_prefetch(y + f->mask + line, _MM_HINT_T0);
+			if (acc) _mm_prefetch(y + line, _MM_HINT_T0);
+			if (f && f->add) _mm_prefetch(y + f->add + line, _MM_HINT_T0);
+			if (f && f->mask) _mm_prefetch(y + f->mask + line, _MM_HINT_T0);
 		}
 	}
 }
@@ -249,7 +282,15 @@ static void ask(void) {
 static int fits(const vl_product *p) {
 	pthread_once(&asked, ask);
 	vl_n taps = p->window ? p->at.kh * p->at.kw : 1;
-	return 2 * taps * p->k * p->n * (p->pairs ? 2 : 1) <= own_cache / 2;
+	return 2 * taps * p->k * p->n * p->parts <= own_cache / 2;
+}
+
+// turn makes panel j of this pass.
+static void turn(const call *c, const chunk *k, vl_n j) {
+	vl_n parts = c->p->parts, steps = vl_cells(c->p->n);
+	for (vl_n q = 0; q < parts; q++)
+		for (vl_n i = 0; i < k->steps; i++)
+			vl_cells_b_turn(c->b + (((k->step + i) * parts + q) * steps + j) * CELL_SIZE, k->turned + (q * k->steps + i) * CELL_SIZE);
 }
 
 // flush multiplies a chunk by its panels.
@@ -258,26 +299,28 @@ static void flush(const call *c, chunk *k) {
 	float s[2][CELL * CELL] __attribute__((aligned(64)));
 	vl_n size = p->y16 ? 2 : 4;
 	vl_cell_put last = {.rows = 0};
-	int turn = 0, along = fits(p), past = !p->acc && p->m * p->n * size > (p->finish.add ? 4 * CACHED : CACHED);
-	const vl_finish *finish = vl_finishes(&p->finish) ? &p->finish : NULL;
+	int flip = 0, along = !k->turned && fits(p), acc = p->acc || k->step, past = !acc && last_pass(k) && p->m * p->n * size > (p->finish.add ? 4 * CACHED : CACHED);
+	const vl_finish *finish = last_pass(k) && vl_finishes(&p->finish) ? &p->finish : NULL;
+	const float *bias = k->step ? NULL : c->bias;
 	vl_n panels = k->own.panels_end - k->own.panel;
-	for (vl_n u = 0; u < panels * k->blocks; u++, turn ^= 1) {
+	for (vl_n u = 0; u < panels * k->blocks; u++, flip ^= 1) {
 		vl_n i = along ? u / panels : u % k->blocks, j = k->own.panel + (along ? u % panels : u / k->blocks);
 		vl_n rows = k->rows[i], cols = p->n - j * CELL < CELL ? p->n - j * CELL : CELL;
+		if (k->turned && i == 0) turn(c, k, j);
 		for (vl_n q = 0; q < k->mapped[0] + k->mapped[1]; q++) k->runs[q].from = k->map[q >= k->mapped[0]][i];
-		ahead(p, k->to + i * CELL, rows, j * CELL * size);
-		vl_cells_multiply(halves(rows), halves(cols), k->a + i * k->cells * CELL_SIZE, k->runs, k->n, j, s[turn], last.rows ? &last : NULL);
-		last = (vl_cell_put){s[turn], c->bias ? c->bias + j * CELL : NULL, rows, cols, j * CELL * size, p->acc, p->y16, past, k->to + i * CELL, finish};
+		ahead(p, acc, finish, k->to + i * CELL, rows, j * CELL * size);
+		vl_cells_multiply(halves(rows), halves(cols), k->a + i * k->cells * CELL_SIZE, k->runs, k->n, j, s[flip], last.rows ? &last : NULL);
+		last = (vl_cell_put){s[flip], bias ? bias + j * CELL : NULL, rows, cols, j * CELL * size, acc, p->y16, past, k->to + i * CELL, finish};
 	}
 	if (last.rows) vl_cells_put(&last);
 }
 
 // Bytes of rows at a time. Panels that do not stay in a core's own cache come from
 // beyond it for each of these times: then rows take most of it.
-static vl_n bytes_of_rows(vl_n k, vl_n n) {
+static vl_n bytes_of_rows(vl_n k, vl_n n, vl_n parts) {
 	pthread_once(&asked, ask);
-	vl_n most = own_cache / 8 * 5;
-	return 2 * k * n < own_cache / 2 || most < SOME ? SOME : most;
+	vl_n most = own_cache / 8 * (parts > 1 ? 3 : 5);
+	return 2 * k * n * parts < own_cache / 2 || most < SOME ? SOME : most;
 }
 
 // Rows at a time: whole blocks, as equal as can be.
@@ -293,8 +336,8 @@ static void add_thin(const call *c, chunk *k) {
 	const vl_product *p = c->p;
 	vl_n thin = thin_steps(p);
 	if (!p->r) return;
-	if (vl_thin_in_pairs(p)) add_runs(k, (vl_cell_run){c->hb, thin / 2, thin / 2 * CELL_SIZE}, 1, NULL);
-	else add_run(k, (vl_cell_run){c->hb, thin, thin * CELL_SIZE});
+	vl_n parts = vl_thin_in_parts(p) ? p->parts : 1, each = thin / parts;
+	add_whole(k, (vl_cell_run){c->hb, each, each * CELL_SIZE}, parts, 0);
 }
 
 // Whether tiles can take a first factor from where it lies: whole cells of terms,
@@ -307,21 +350,22 @@ static void multiply(void *arg, int part, int parts) {
 	vl_n own = vl_cells(p->k), thin = thin_steps(p), size = p->a16 ? 2 : 4;
 	int direct = lies(p, c->a);
 	chunk k;
-	k.n = k.ahead = k.mapped[0] = k.mapped[1] = 0;
+	k.mapped[0] = direct, k.mapped[1] = 0;
 	k.own = vl_share_of(p, p->m, CELL, vl_cells(p->n), part, parts);
-	vl_n from = k.own.row, end = k.own.rows_end, parts_of_a = p->pairs ? 2 : 1;
-	vl_n most = rows_of(end - from, own * parts_of_a + thin, bytes_of_rows(p->k * parts_of_a, p->n));
-	k.steps = own, k.packed = direct ? 0 : own * parts_of_a, k.cells = k.packed + thin;
+	// Rows in parts are long: passes over their terms leave room for more of them.
+	vl_n pass = p->turned ? TURNED : PASS, passes = p->parts > 1 ? (own + pass - 1) / pass : 1, each = passes ? (own + passes - 1) / passes : 0;
+	vl_n from = k.own.row, end = k.own.rows_end;
+	vl_n most = rows_of(end - from, each * p->parts + thin, bytes_of_rows(p->k, p->n, p->parts));
+	k.all = own, k.cells = (direct ? 0 : each * p->parts) + thin;
 	// Rows that are missing of the last block are not read where they would lie.
 	vl_n tail = direct ? p->lda * CELL * 2 : 0;
-	char *space = vl_room(tail + most * k.cells * CELL * 2 + own * sizeof(vl_n));
+	vl_n turned = p->turned ? each * p->parts * CELL_SIZE * 2 : 0;
+	char *space = vl_room(tail + turned + most * k.cells * CELL * 2 + own * sizeof(vl_n));
 	uint16_t *last = (uint16_t *)space;
-	k.a = (uint16_t *)(space + tail);
-	vl_n *at = (vl_n *)(space + tail + most * k.cells * CELL * 2);
+	k.turned = turned ? (uint16_t *)(space + tail) : NULL;
+	k.a = (uint16_t *)(space + tail + turned);
+	vl_n *at = (vl_n *)(space + tail + turned + most * k.cells * CELL * 2);
 	for (vl_n i = 0; i < own; i++) at[i] = i * CELL;
-	add_runs(&k, (vl_cell_run){c->b, own, own * CELL_SIZE, NULL, direct ? at : NULL, p->lda}, p->pairs, NULL);
-	k.mapped[0] = direct;
-	add_thin(c, &k);
 	vl_cells_begin();
 	for (vl_n i0 = from; i0 < end; i0 += most) {
 		vl_n rows = end - i0 < most ? end - i0 : most;
@@ -330,16 +374,24 @@ static void multiply(void *arg, int part, int parts) {
 			k.to[i] = (char *)c->y + (i0 + i) * p->ldy * (p->y16 ? 2 : 4);
 			if (thin) k.h[i] = c->h + (i0 + i) * p->ldh;
 		}
-		for (vl_n i = 0; i < k.blocks; i++) {
-			const char *a = (const char *)c->a + (i0 + i * CELL) * p->lda * size;
-			uint16_t *to = k.a + i * k.cells * CELL_SIZE;
-			if (p->pairs) vl_cells_a(a, VL_LESSER, p->lda, k.rows[i], p->k, to + own * CELL_SIZE);
-			if (!direct) vl_cells_a(a, p->a16, p->lda, k.rows[i], p->k, to);
-			else if (k.rows[i] == CELL) k.map[0][i] = (const uint16_t *)a;
-			else k.map[0][i] = memcpy(last, a, ((k.rows[i] - 1) * p->lda + p->k) * 2);
+		for (k.step = 0; k.step < own; k.step += each) {
+			k.n = k.ahead = 0, k.steps = own - k.step < each ? own - k.step : each, k.packed = direct ? 0 : k.steps * p->parts;
+			add_whole(&k, (vl_cell_run){c->b + k.step * CELL_SIZE, k.steps, own * CELL_SIZE, NULL, direct ? at : NULL, p->lda}, p->parts, 0);
+			if (turned) k.runs[0].b = k.turned, k.runs[0].panel = 0, k.runs[0].b_part = k.steps * CELL_SIZE;
+			if (last_pass(&k)) add_thin(c, &k);
+			vl_n terms = p->k - k.step * CELL < k.steps * CELL ? p->k - k.step * CELL : k.steps * CELL;
+			for (vl_n i = 0; i < k.blocks; i++) {
+				const char *a = (const char *)c->a + ((i0 + i * CELL) * p->lda + k.step * CELL) * size;
+				if (!direct) {
+					const void *row[CELL];
+					for (vl_n q = 0; q < CELL; q++) row[q] = q < k.rows[i] ? a + q * p->lda * size : NULL;
+					vl_cells_a_rows(row, p->a16, terms, p->parts, k.steps * CELL_SIZE, k.a + i * k.cells * CELL_SIZE);
+				} else if (k.rows[i] == CELL) k.map[0][i] = (const uint16_t *)a;
+				else k.map[0][i] = memcpy(last, a, ((k.rows[i] - 1) * p->lda + p->k) * 2);
+			}
+			if (thin) hidden(c, &k);
+			flush(c, &k);
 		}
-		if (thin) hidden(c, &k);
-		flush(c, &k);
 	}
 	vl_cells_end();
 }
@@ -368,17 +420,17 @@ static void join(const vl_window *w, const vl_origin *at, const vl_phase *f, con
 
 // windows packs those of a block. What is joined first lies behind its cells, where
 // nothing is yet.
-static void windows(const vl_window *w, const chunk *k, vl_n i, const vl_phase *f, const map *m, uint16_t *out) {
-	vl_n size = vl_bytes(m->x16);
+static void windows(const vl_window *w, const chunk *k, vl_n i, const vl_phase *f, const map *m, vl_n parts, uint16_t *out) {
+	vl_n size = vl_bytes(m->x16), apart = map_steps(m, f->n) * CELL_SIZE;
 	const void *row[CELL];
 	const vl_origin *at = k->at + i * CELL;
 	if (m->joined) {
-		char *joined = (char *)(out + map_steps(m, f->n) * CELL_SIZE);
+		char *joined = (char *)(out + parts * apart);
 		for (vl_n q = 0; q < CELL; q++) {
 			row[q] = q < k->rows[i] ? joined + q * f->n * m->k * size : NULL;
 			if (row[q]) join(w, at + q, f, m, (char *)row[q]);
 		}
-		vl_cells_a_rows(row, m->x16, f->n * m->k, out);
+		vl_cells_a_rows(row, m->x16, f->n * m->k, parts, apart, out);
 		return;
 	}
 	for (vl_n t = 0; t < f->n; t++) {
@@ -386,32 +438,20 @@ static void windows(const vl_window *w, const chunk *k, vl_n i, const vl_phase *
 			vl_n x = q < k->rows[i] ? vl_pixel_of(w, at + q, f->tap + t) : -1;
 			row[q] = x < 0 ? NULL : m->x + x * m->ld * size;
 		}
-		vl_cells_a_rows(row, m->x16, m->k, out + t * vl_cells(m->k) * CELL_SIZE);
+		vl_cells_a_rows(row, m->x16, m->k, parts, apart, out + t * vl_cells(m->k) * CELL_SIZE);
 	}
-}
-
-// in_pairs packs both parts of a block's windows.
-static void in_pairs(const vl_window *w, const chunk *k, vl_n i, const vl_phase *f, const map *m, int pairs, uint16_t *out) {
-	windows(w, k, i, f, m, out);
-	if (!pairs) return;
-	map lesser = *m;
-	lesser.x16 = VL_LESSER;
-	windows(w, k, i, f, &lesser, out + map_steps(m, f->n) * CELL_SIZE);
 }
 
 // steps_of lists a factor's cells at the taps of a phase. Without a stride they all
 // follow each other.
-static void steps_of(chunk *k, const vl_phase *f, vl_n all, const map *m, const uint16_t *b, int pairs) {
+static void steps_of(chunk *k, const vl_phase *f, vl_n all, const map *m, const uint16_t *b, vl_n parts) {
 	vl_n steps = map_steps(m, all), panel = steps * CELL_SIZE, each = vl_cells(m->k), own = map_steps(m, f->n);
 	if (f->n == all) {
-		add_runs(k, (vl_cell_run){b, steps, panel}, pairs, NULL);
+		add_whole(k, (vl_cell_run){b, steps, panel}, parts, 0);
 		return;
 	}
-	for (int q = 0; q < (pairs ? 3 : 1); q++) { // see add_runs
-		if (q == 2) b += panel, k->ahead = -2 * own;
-		for (vl_n t = 0; t < f->n; t++) add_run(k, (vl_cell_run){b + f->tap[t].tap * each * CELL_SIZE, each, panel * (pairs ? 2 : 1)});
-	}
-	if (pairs) k->ahead = own;
+	for (vl_n t = 0; t < f->n; t++) add_run(k, (vl_cell_run){b + f->tap[t].tap * each * CELL_SIZE, each, panel * parts, .parts = parts, .a_part = own * CELL_SIZE, .b_part = panel});
+	k->ahead = (parts - 1) * own;
 }
 
 static void convolve(void *arg, int at, int parts) {
@@ -420,20 +460,20 @@ static void convolve(void *arg, int at, int parts) {
 	const vl_window *w = &p->at;
 	map a = {c->a, p->a16, p->join > 1, p->lda, p->k}, h = {(const char *)c->h, 0, vl_phases(w) == 1, p->ldh, p->r};
 	vl_n pictures = p->m / (w->oh * w->ow), all = w->kh * w->kw, pixel[ROWS];
-	int wide = p->r && p->wide, times = p->pairs ? 2 : 1;
+	int wide = p->r && p->wide, times = p->parts;
 	vl_phase f;
 	chunk k;
-	k.mapped[0] = k.mapped[1] = 0;
+	k.turned = NULL, k.mapped[0] = k.mapped[1] = 0;
 	vl_cells_begin();
 	for (vl_n phase = 0; phase < vl_phases(w); phase++) {
 		vl_phase_of(w, phase, &f);
 		vl_n own = map_steps(&a, f.n), thin = wide ? times * map_steps(&h, f.n) : thin_steps(p), m = pictures * f.oh * f.ow;
-		k.steps = own, k.packed = times * own, k.cells = k.packed + thin, k.n = k.ahead = 0;
-		steps_of(&k, &f, all, &a, c->b, p->pairs);
-		if (wide) steps_of(&k, &f, all, &h, c->hb, p->pairs);
+		k.step = 0, k.steps = k.all = own, k.packed = times * own, k.cells = k.packed + thin, k.n = k.ahead = 0;
+		steps_of(&k, &f, all, &a, c->b, times);
+		if (wide) steps_of(&k, &f, all, &h, c->hb, times);
 		else add_thin(c, &k);
 		k.own = vl_share_of(p, m, CELL, vl_cells(p->n), at, parts);
-		vl_n from = k.own.row, end = k.own.rows_end, most = rows_of(end - from, k.cells + 1, bytes_of_rows(f.n * p->k * times, p->n));
+		vl_n from = k.own.row, end = k.own.rows_end, most = rows_of(end - from, k.cells + 1, bytes_of_rows(f.n * p->k, p->n, times));
 		// Joined terms may be float32: two blocks more.
 		k.a = vl_room((most + 2 * CELL) * (k.cells + 1) * CELL * 2);
 		for (vl_n i0 = from; i0 < end; i0 += most) {
@@ -446,8 +486,8 @@ static void convolve(void *arg, int at, int parts) {
 			}
 			for (vl_n i = 0; i < k.blocks; i++) {
 				uint16_t *to = k.a + i * k.cells * CELL_SIZE;
-				in_pairs(w, &k, i, &f, &a, p->pairs, to);
-				if (wide) in_pairs(w, &k, i, &f, &h, p->pairs, to + k.packed * CELL_SIZE);
+				windows(w, &k, i, &f, &a, times, to);
+				if (wide) windows(w, &k, i, &f, &h, times, to + k.packed * CELL_SIZE);
 			}
 			if (thin && !wide) hidden(c, &k);
 			flush(c, &k);
@@ -476,31 +516,37 @@ typedef struct {
 	vl_n line, above;           // of the map with its border: pixels, and lines more than are written
 	vl_n y0, x0;                // of the map at the border's corner
 	vl_n wide;                  // numbers in a pixel of h's map, which holds those of a window's line
-	vl_n whole;                 // pixels of a strip's map: so far behind it is that of lesser parts
+	vl_n whole;                 // pixels of a strip's map: so far behind it is that of its next part
 } border;
 
-// lines_of copies the lines that a strip reads of a, or its greater or lesser parts.
-static void lines_of(const call *c, const border *b, const strip *t, int take, uint16_t *to) {
+// map_of copies the lines that a strip reads of a, or parts of them.
+INLINE void map_of(const call *c, const border *b, const strip *t, const int a16, const int parts) {
 	const vl_product *p = c->p;
 	const vl_window *w = &p->at;
-	vl_n k = p->k, line = b->line * k;
+	vl_n k = p->k, line = b->line * k, apart = b->whole * k, ld = p->lda * vl_bytes(a16);
+	uint16_t *to = t->a;
 	for (vl_n y = 0; y < t->lines + b->above; y++, to += line) {
 		vl_n sy = t->y + y + b->y0, from = b->x0 < 0 ? -b->x0 : 0, sx = b->x0 + from, n = b->line - from < w->w - sx ? b->line - from : w->w - sx;
-		if (sy < 0 || sy >= w->h || n <= 0) {
-			memset(to, 0, line * 2);
-			continue;
+		int there = sy >= 0 && sy < w->h && n > 0;
+		vl_n before = there ? from * k : line, end = there ? (from + n) * k : line;
+		for (vl_n q = 0; q < parts; q++) {
+			memset(to + q * apart, 0, before * 2);
+			memset(to + q * apart + end, 0, (line - end) * 2);
 		}
-		memset(to, 0, from * k * 2);
-		vl_n ld = p->lda * vl_bytes(take), each = p->lda == k ? n * k : k;
-		const char *from_a = (const char *)c->a + ((t->picture * w->h + sy) * w->w + sx) * ld;
-		for (vl_n i = 0; i < n * k; i += each, from_a += ld) {
-			uint16_t *pixel = to + from * k + i;
-			const float *x = (const float *)from_a;
-			if (take == VL_BF16) memcpy(pixel, x, each * 2);
-			else
-				for (vl_n q = 0; q < each; q += CELL) _mm512_storeu_si512(pixel + q, vl_part(_mm512_loadu_ps(x + q), _mm512_loadu_ps(x + q + 16), take == VL_LESSER));
+		vl_n each = p->lda == k ? n * k : k;
+		const char *x = (const char *)c->a + ((t->picture * w->h + sy) * w->w + sx) * ld;
+		for (uint16_t *pixel = to + before; pixel < to + end; pixel += each, x += ld) {
+			if (a16) {
+				memcpy(pixel, x, each * 2);
+				continue;
+			}
+			for (vl_n i = 0; i < each; i += CELL) {
+				__m512i v[3];
+				vl_split(_mm512_loadu_ps((const float *)x + i), _mm512_loadu_ps((const float *)x + i + 16), parts, v);
+#pragma GCC unroll 3
+				for (int q = 0; q < parts; q++) _mm512_storeu_si512(pixel + q * apart + i, v[q]);
+			}
 		}
-		memset(to + (from + n) * k, 0, (line - (from + n) * k) * 2);
 	}
 }
 
@@ -508,14 +554,14 @@ static void lines_of(const call *c, const border *b, const strip *t, int take, u
 static void bordered(const call *c, const border *b, const strip *t) {
 	const vl_product *p = c->p;
 	const vl_window *w = &p->at;
-	lines_of(c, b, t, p->a16, t->a);
-	if (p->pairs) lines_of(c, b, t, VL_LESSER, t->a + b->whole * p->k);
+	if (p->a16) map_of(c, b, t, 1, 1);
+	else if (p->parts == 3) map_of(c, b, t, 0, 3);
+	else if (p->parts == 2) map_of(c, b, t, 0, 2);
+	else map_of(c, b, t, 0, 1);
 	if (!t->h) return;
 	// Every pixel of h goes to the places where windows read it.
-	uint16_t *lesser = p->pairs ? t->h + b->whole * b->wide : NULL;
-	vl_n bytes = (t->lines + b->above) * b->line * b->wide * 2;
-	memset(t->h, 0, bytes);
-	if (lesser) memset(lesser, 0, bytes);
+	vl_n bytes = (t->lines + b->above) * b->line * b->wide * 2, apart = b->whole * b->wide;
+	for (vl_n i = 0; i < p->parts; i++) memset(t->h + i * apart, 0, bytes);
 	for (vl_n y = 0; y < t->lines + b->above; y++) {
 		vl_n sy = t->y + y + b->y0;
 		for (vl_n sx = 0; sy >= 0 && sy < w->h && sx < w->w; sx++) {
@@ -526,9 +572,9 @@ static void bordered(const call *c, const border *b, const strip *t) {
 				vl_n to = (y * b->line + x) * b->wide + kx * p->r;
 				for (vl_n i = 0; i < p->r; i += 16) {
 					__mmask16 m = vl_first(p->r - i);
-					__m512 v = _mm512_maskz_loadu_ps(m, h + i), greater = greater_part(v);
-					_mm256_mask_storeu_epi16(t->h + to + i, m, (__m256i)_mm512_cvtneps_pbh(v));
-					if (lesser) _mm256_mask_storeu_epi16(lesser + to + i, m, (__m256i)_mm512_cvtneps_pbh(_mm512_sub_ps(v, greater)));
+					__m512 v = _mm512_maskz_loadu_ps(m, h + i);
+					for (vl_n q = 0; q < p->parts; q++, v = _mm512_sub_ps(v, greater_part(v)))
+						_mm256_mask_storeu_epi16(t->h + q * apart + to + i, m, (__m256i)_mm512_cvtneps_pbh(v));
 				}
 			}
 		}
@@ -539,35 +585,33 @@ static void slide(void *arg, int part, int parts) {
 	const call *c = arg;
 	const vl_product *p = c->p;
 	const vl_window *w = &p->at;
-	int wide = p->r && p->wide, back = w->backward, times = p->pairs ? 2 : 1;
+	int wide = p->r && p->wide, back = w->backward;
 	vl_n taps = w->kh * w->kw, each = vl_cells(p->k), lines = p->m / w->ow, thin = wide ? 0 : thin_steps(p);
 	border b = {.line = w->ow + (w->kw - 1) * w->dw, .above = (w->kh - 1) * w->dh, .wide = wide ? vl_cells(w->kw * p->r) * CELL : 0};
 	b.y0 = back ? w->pt - b.above : -w->pt, b.x0 = back ? w->pl - (w->kw - 1) * w->dw : -w->pl;
 	// As many lines at a time as stay in the cache, of several pictures where they are
 	// small. A tile reads up to 31 pixels beyond the last row.
-	vl_n pixel = (p->k + b.wide) * times, bytes = bytes_of_rows(taps * p->k * times, p->n), most = bytes / (b.line * pixel * 2) - b.above;
+	vl_n pixel = (p->k + b.wide) * p->parts, bytes = bytes_of_rows(taps * p->k, p->n, p->parts), most = bytes / (b.line * pixel * 2) - b.above;
 	most = most < 1 ? 1 : most > w->oh ? w->oh : most;
 	b.whole = (most + b.above) * b.line + CELL;
 	vl_n fit = bytes / (b.whole * pixel * 2);
 	fit = fit < 1 ? 1 : fit > STRIPS ? STRIPS : fit;
-	// Where steps begin in the maps of a and h, and in those of their lesser parts.
+	// Where steps begin in the maps of a and h.
 	vl_n steps[2] = {taps * each, w->kh * b.wide / CELL}, size = fit * b.whole * pixel * 2 + BLOCKS * thin * CELL_SIZE * 2;
-	char *space = vl_room(size + 2 * (steps[0] + steps[1]) * sizeof(vl_n));
+	char *space = vl_room(size + (steps[0] + steps[1]) * sizeof(vl_n));
 	uint16_t *room = (uint16_t *)space;
-	vl_n *at[2] = {(vl_n *)(space + size), (vl_n *)(space + size) + 2 * steps[0]};
+	vl_n *at[2] = {(vl_n *)(space + size), (vl_n *)(space + size) + steps[0]};
 	for (vl_n ky = 0; ky < w->kh; ky++) {
 		vl_n y = (back ? w->kh - 1 - ky : ky) * w->dh;
 		for (vl_n kx = 0; kx < w->kw; kx++)
 			for (vl_n i = 0; i < each; i++) at[0][(ky * w->kw + kx) * each + i] = (y * b.line + (back ? w->kw - 1 - kx : kx) * w->dw) * p->k + i * CELL;
 		for (vl_n i = 0; i < b.wide / CELL; i++) at[1][ky * (b.wide / CELL) + i] = y * b.line * b.wide + i * CELL;
 	}
-	for (int q = 0; q < 2; q++)
-		for (vl_n i = 0; i < steps[q]; i++) at[q][steps[q] + i] = at[q][i] + b.whole * (q ? b.wide : p->k);
 	chunk k;
-	k.n = k.ahead = k.packed = 0, k.steps = steps[0], k.cells = thin, k.a = room + fit * b.whole * pixel;
-	add_runs(&k, (vl_cell_run){c->b, steps[0], steps[0] * CELL_SIZE, NULL, at[0], p->k}, p->pairs, at[0] + steps[0]);
+	k.turned = NULL, k.n = k.ahead = k.packed = k.step = 0, k.steps = k.all = steps[0], k.cells = thin, k.a = room + fit * b.whole * pixel;
+	add_whole(&k, (vl_cell_run){c->b, steps[0], steps[0] * CELL_SIZE, NULL, at[0], p->k}, p->parts, b.whole * p->k);
 	k.mapped[0] = k.n;
-	if (wide) add_runs(&k, (vl_cell_run){c->hb, steps[1], steps[1] * CELL_SIZE, NULL, at[1], b.wide}, p->pairs, at[1] + steps[1]);
+	if (wide) add_whole(&k, (vl_cell_run){c->hb, steps[1], steps[1] * CELL_SIZE, NULL, at[1], b.wide}, p->parts, b.whole * b.wide);
 	else add_thin(c, &k);
 	k.mapped[1] = wide ? k.n - k.mapped[0] : 0;
 	strip s[STRIPS];
@@ -578,7 +622,7 @@ static void slide(void *arg, int part, int parts) {
 		for (; n < fit && l < end; n++, l += s[n - 1].lines) {
 			vl_n y = l % w->oh, here = w->oh - y < end - l ? w->oh - y : end - l;
 			uint16_t *to = room + n * b.whole * pixel;
-			s[n] = (strip){l / w->oh, y, here < most ? here : most, to, wide ? to + b.whole * p->k * times : NULL};
+			s[n] = (strip){l / w->oh, y, here < most ? here : most, to, wide ? to + b.whole * p->k * p->parts : NULL};
 			bordered(c, &b, s + n);
 		}
 		k.blocks = 0;
@@ -611,7 +655,7 @@ static void slide(void *arg, int part, int parts) {
 // a line overlapping as they do. What a step reads behind them meets zeros.
 int vl_steps_are_lines(const vl_product *p) {
 	const vl_window *w = &p->at;
-	return p->window && !w->backward && !p->pairs && p->lda == p->k && w->dw == 1 && w->kw * p->k <= CELL && w->kw > 1;
+	return p->window && !w->backward && p->parts == 1 && p->lda == p->k && w->dw == 1 && w->kw * p->k <= CELL && w->kw > 1;
 }
 
 static void lines(void *arg, int part, int parts) {
@@ -630,8 +674,8 @@ static void lines(void *arg, int part, int parts) {
 	vl_n at[VL_TAPS];
 	for (vl_n ky = 0; ky < w->kh; ky++) at[ky] = ky * w->dh * width;
 	chunk k;
-	k.n = k.ahead = k.packed = 0, k.steps = w->kh, k.cells = thin, k.a = (uint16_t *)(space + bytes);
-	add_runs(&k, (vl_cell_run){c->b, w->kh, w->kh * CELL_SIZE, NULL, at, w->sw * p->k}, 0, NULL);
+	k.turned = NULL, k.n = k.ahead = k.packed = k.step = 0, k.steps = k.all = w->kh, k.cells = thin, k.a = (uint16_t *)(space + bytes);
+	add_whole(&k, (vl_cell_run){c->b, w->kh, w->kh * CELL_SIZE, NULL, at, w->sw * p->k}, 1, 0);
 	k.mapped[0] = 1, k.mapped[1] = 0;
 	add_thin(c, &k);
 	k.own = vl_share_of(p, p->m / w->ow, 1, vl_cells(p->n), part, parts);
@@ -728,7 +772,7 @@ static void sum_rows(void *arg, int at, int parts) {
 		side swap = few;
 		few = many, many = swap;
 	}
-	vl_n copies = few.x16 ? 1 : down_parts(few.n), wide = copies * few.n, most = p->k < TERMS * CELL ? p->k : TERMS * CELL, cells = vl_cells(most);
+	vl_n copies = few.x16 ? 1 : down_parts(1, few.n), wide = copies * few.n, most = p->k < TERMS * CELL ? p->k : TERMS * CELL, cells = vl_cells(most);
 	uint16_t *rows = vl_room((vl_cells(wide) + 2) * cells * CELL_SIZE * 2), *panel = rows + vl_cells(wide) * cells * CELL_SIZE, *split = panel + cells * CELL_SIZE;
 	float s[CELL * CELL] __attribute__((aligned(64)));
 	parts_order o = order(few.n, copies);
@@ -743,7 +787,7 @@ static void sum_rows(void *arg, int at, int parts) {
 		side from = few;
 		from.x += k0 * few.ld * (few.x16 ? 2 : 4);
 		if (copies > 1) {
-			for (vl_n i = 0; i < k; i++) _mm512_storeu_si512(split + i * CELL, parts_row(_mm512_maskz_loadu_ps(o.r, (const float *)from.x + i * few.ld), o));
+			for (vl_n i = 0; i < k; i++) parts_row(_mm512_maskz_loadu_ps(o.r, (const float *)from.x + i * few.ld), &o, 1, split + i * CELL);
 			from = (side){(const char *)split, 1, wide, CELL};
 		}
 		for (vl_n i = 0; i < wide; i += CELL)
@@ -917,7 +961,7 @@ void vl_sum_rows(const vl_row_sum *p, const void *a, const void *b, float *y) {
 	else vl_deal(task, &c);
 }
 #else
-int vl_thin_in_pairs(const vl_product *p) { return 0; }
+int vl_thin_in_parts(const vl_product *p) { return 0; }
 int vl_slides(const vl_product *p) { return 0; }
 int vl_steps_are_lines(const vl_product *p) { return 0; }
 vl_n vl_packed_cells(const vl_factor *f) { return 0; }
