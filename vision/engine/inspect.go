@@ -224,18 +224,16 @@ func Capabilities() string {
 	if onednn.Available() {
 		k = "oneDNN"
 		if s, ok, err := onednn.NewBF16(); err == nil {
-			if k += ", " + s.ISA() + ", f32"; ok {
+			k += ", " + s.ISA() + ", f32"
+			if onednn.Tiles() {
+				k += " of three bf16, bf16x2"
+			}
+			if ok {
 				k += ", bf16 (--dtype bf16)"
 			} else {
 				k += " (bf16 is not faster on this processor)"
 			}
 			s.Close()
-			if s, ok, err = onednn.NewBF16x2(); ok {
-				k += ", bf16x2"
-			}
-			if err == nil {
-				s.Close()
-			}
 		}
 	}
 	fmt.Fprintf(&b, "kernels  %s\n", k)

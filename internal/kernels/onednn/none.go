@@ -35,6 +35,9 @@ func (k *Kernels) BF16() bool { return false }
 // Available reports whether this build has oneDNN.
 func Available() bool { return false }
 
+// Tiles is false: there are no products of them.
+func Tiles() bool { return false }
+
 // LockThread wires the calling goroutine to its thread.
 func LockThread() { runtime.LockOSThread() }
 

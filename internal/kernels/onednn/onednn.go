@@ -109,7 +109,7 @@ var _ kernels.Kernels = (*Kernels)(nil)
 // exactly, and faster.
 func New() (*Kernels, error) {
 	k, err := open()
-	if err == nil && C.vl_has_tiles() != 0 {
+	if err == nil && Tiles() {
 		k.parts = 3
 	}
 	return k, err
@@ -142,7 +142,7 @@ func NewBF16x2() (k *Kernels, ok bool, err error) {
 	if k, err = open(); err != nil {
 		return nil, false, err
 	}
-	if C.vl_has_tiles() != 0 {
+	if Tiles() {
 		k.parts = 2
 	}
 	return k, k.parts > 0, nil
@@ -154,6 +154,10 @@ func (k *Kernels) BF16() bool { return k.bf16 }
 
 // Available reports whether this build has oneDNN.
 func Available() bool { return true }
+
+// Tiles reports whether this processor multiplies tiles of bf16, which products in
+// float32 then are sums of.
+func Tiles() bool { return C.vl_has_tiles() != 0 }
 
 // LockThread wires the calling goroutine to its thread and switches OpenMP off
 // on it. Executors call it before they bind.
