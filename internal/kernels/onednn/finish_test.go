@@ -23,7 +23,12 @@ func TestFinish(t *testing.T) {
 		testFinish(t, k, false)
 	})
 	t.Run("bf16x2", func(t *testing.T) { testFinish(t, paired(t), false) })
-	t.Run("bf16x3", func(t *testing.T) { testFinish(t, parted(t), false) })
+	t.Run("bf16x3", func(t *testing.T) {
+		k := parted(t)
+		Share(2)
+		defer Share(1)
+		testFinish(t, k, false)
+	})
 	t.Run("bf16", func(t *testing.T) {
 		k := narrow(t)
 		testFinish(t, k, false)

@@ -251,9 +251,11 @@ func (k *Kernels) inCells(g *C.vl_product, o operands) operands {
 	return o
 }
 
-// cellsConv reports whether a convolution that runs in own loops does so in cells.
+// cellsConv reports whether a convolution that runs in own loops does so in cells. In
+// three parts it does not: where Winograd's algorithm fits, that is faster, and what
+// is left are few layers.
 func (k *Kernels) cellsConv(p kernels.Conv) bool {
-	return k.bf16 || k.parts > 0 && thinEnough(p.Thin) && p.W.Shape[0] > skinny && p.Y.Rows()*p.W.Len() >= k.least
+	return k.bf16 || k.parts == 2 && thinEnough(p.Thin) && p.W.Shape[0] > skinny && p.Y.Rows()*p.W.Len() >= k.least
 }
 
 // ownConv reports whether a convolution runs in own loops: in cells, and where
@@ -300,13 +302,12 @@ func (k *Kernels) convolve(p kernels.Conv, backward bool) (kernels.Run, error) {
 	}
 	// Without a stride all taps reach every pixel, so their terms may lie in a row.
 	whole := !backward || p.Stride == [2]int{1, 1}
-	fewer := !backward && winograd(p)
-	cells := k.cellsConv(p) && !(fewer && k.parts == 3)
+	cells := k.cellsConv(p)
 	g := &C.vl_product{m: n(to.Rows()), n: n(l.n), k: n(l.k), lda: pitch(from), step: 1, ldy: pitch(to), acc: flag(p.Accumulate), window: 1,
-		a16: flag(half(from)), y16: flag(half(to)), parts: C.int(k.parts), finish: finishing(p.Finish, to)}
+		a16: flag(half(from)), y16: flag(half(to)), parts: C.int(max(k.parts, 1)), finish: finishing(p.Finish, to)}
 	g.at = window(p, from, to, backward)
 	switch {
-	case !cells && fewer:
+	case !cells && !backward && winograd(p):
 		l.winograd = true
 	case cells && C.vl_steps_are_lines(g) != 0:
 		l.join = w[3]

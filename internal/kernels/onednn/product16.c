@@ -555,7 +555,6 @@ static void bordered(const call *c, const border *b, const strip *t) {
 	const vl_product *p = c->p;
 	const vl_window *w = &p->at;
 	if (p->a16) map_of(c, b, t, 1, 1);
-	else if (p->parts == 3) map_of(c, b, t, 0, 3);
 	else if (p->parts == 2) map_of(c, b, t, 0, 2);
 	else map_of(c, b, t, 0, 1);
 	if (!t->h) return;
