@@ -8,9 +8,9 @@ import (
 )
 
 // Packed is the memory of the copies that native kernels make of frozen weights:
-// one for every direction that a weight is multiplied in. memory holds what the
-// leaves are bound to.
-func (p *Program) Packed(memory map[*ops.Node]*buffer.Buffer) int {
+// one for every direction that a weight is multiplied in, each of so many bytes.
+// memory holds what the leaves are bound to.
+func (p *Program) Packed(memory map[*ops.Node]*buffer.Buffer, bytes int) int {
 	type form struct {
 		leaf *ops.Node
 		kind string
@@ -28,11 +28,7 @@ func (p *Program) Packed(memory map[*ops.Node]*buffer.Buffer) int {
 				continue
 			}
 			seen[f] = true
-			n := length(leaf.Shape()) * p.graph.Storage().Size()
-			if p.narrow {
-				n /= 2
-			}
-			total += n
+			total += length(leaf.Shape()) * bytes
 		}
 	}
 	return total

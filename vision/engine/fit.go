@@ -30,8 +30,8 @@ func (r *runner) demand(batch int) (d demand, err error) {
 				d.inputs += c.program.Kind(n).Size() * elements(n)
 			}
 		}
-		if _, native := r.kernels.(*onednn.Kernels); native { // one copy for all shards
-			d.packed = max(d.packed, c.program.Packed(c.Memory))
+		if k, native := r.kernels.(*onednn.Kernels); native { // one copy for all shards
+			d.packed = max(d.packed, c.program.Packed(c.Memory, k.WeightBytes()))
 		}
 	}
 	return d, nil

@@ -10,7 +10,10 @@ import (
 )
 
 // Kernels stands in for the native kernels in a build without them.
-type Kernels struct{ kernels.Go }
+type Kernels struct {
+	kernels.Go
+	parts int // stays 0; tests of both builds set it
+}
 
 // New returns an error: this build has no oneDNN.
 func New() (*Kernels, error) {
@@ -28,6 +31,9 @@ func NewBF16() (*Kernels, bool, error) {
 	k, err := New()
 	return k, false, err
 }
+
+// WeightBytes is 0: nothing is copied.
+func (k *Kernels) WeightBytes() int { return 0 }
 
 // BF16 is false: there are no kernels for it.
 func (k *Kernels) BF16() bool { return false }

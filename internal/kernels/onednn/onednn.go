@@ -148,6 +148,14 @@ func NewBF16x2() (k *Kernels, ok bool, err error) {
 	return k, k.parts > 0, nil
 }
 
+// WeightBytes is what a weight takes in a copy for large products.
+func (k *Kernels) WeightBytes() int {
+	if k.parts == 0 {
+		return 4
+	}
+	return 2 * k.parts
+}
+
 // BF16 reports whether products are made of bf16, and values may be bf16 in
 // memory.
 func (k *Kernels) BF16() bool { return k.bf16 }
