@@ -141,7 +141,7 @@ INLINE void add_products(const int mb, const int nb) {
 	if (mb > 1 && nb > 1) _tile_dpbf16ps(3, 5, 7);
 }
 
-// step adds the products of two cells and of their parts, in an order in which one of
+// add_step adds the products of two cells and of their parts, in an order in which one of
 // the two stays: 0·2, 0·1, 1·1, 1·0, 2·0, 0·0 of three.
 INLINE void add_step(const int mb, const int nb, const int parts, const uint16_t *x, const vl_cell_run *run, vl_n ld, const uint16_t *b) {
 	load_rows(mb, x, ld);

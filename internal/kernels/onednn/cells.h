@@ -61,6 +61,7 @@ void vl_cells_turn(float *c);
 // How many cells k numbers take in a row.
 static inline vl_n vl_cells(vl_n k) { return (k + CELL - 1) / CELL; }
 
+// Of a number in memory.
 static inline vl_n vl_bytes(int x16) { return x16 ? 2 : 4; }
 
 // The packing of up to 32 rows of a first factor, or columns of a second one, of k
@@ -81,9 +82,9 @@ void vl_cells_a_rows(const void *const *row, int x16, vl_n k, vl_n parts, vl_n a
 void vl_cells_a_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out);
 void vl_cells_b(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out);
 void vl_cells_b_rows(const void *const *row, int x16, vl_n at, vl_n n, vl_n k, uint16_t *out);
+void vl_cells_b_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out);
 void vl_cells_b_parts(const float *x, int turned, vl_n xp, vl_n n, vl_n k, vl_n parts, vl_n apart, uint16_t *out);
 
 // A cell of a second factor whose terms are the columns of this one.
 void vl_cells_b_turn(const uint16_t *cell, uint16_t *out);
-void vl_cells_b_turned(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out);
 #endif

@@ -83,11 +83,11 @@ import (
 type Kernels struct {
 	kernels.Go
 
-	// Of products of at least so many multiplications the factors are sums of so many
-	// numbers of bf16, 0 where they stay as they are. bf16: values may be bf16 in
-	// memory.
-	least, parts int
-	bf16         bool
+	parts  int  // of products' factors: sums of so many numbers of bf16, 0 where they stay as they are
+	bf16   bool // values may be bf16 in memory
+	least  int  // multiplications that make it worth it,
+	terms  int  // more than so many of them in a sum
+	shared int  // weights from which one packing serves both directions: see turns
 
 	mu     sync.Mutex
 	prims  []*C.vl_prim
@@ -110,7 +110,7 @@ var _ kernels.Kernels = (*Kernels)(nil)
 func New() (*Kernels, error) {
 	k, err := open()
 	if err == nil && Tiles() {
-		k.parts = 3
+		k.parts, k.terms = 3, 4*skinny // splitting rows is dear for fewer terms
 	}
 	return k, err
 }
@@ -119,7 +119,7 @@ func open() (*Kernels, error) {
 	if s := C.vl_init(); s != 0 {
 		return nil, fmt.Errorf("kernels: create the oneDNN engine: status %d", int(s))
 	}
-	return &Kernels{least: 1 << 20, packed: map[unsafe.Pointer][]packed{}, panels: map[unsafe.Pointer][]packedPanels{}}, nil
+	return &Kernels{least: 1 << 20, terms: skinny, shared: 2 << 20, packed: map[unsafe.Pointer][]packed{}, panels: map[unsafe.Pointer][]packedPanels{}}, nil
 }
 
 // NewBF16 is [New] with the factors of large products and convolutions rounded

@@ -117,7 +117,7 @@ func (k *Kernels) factor(o operand, scratch *int) (*factor, error) {
 // they do as float32.
 func (k *Kernels) turns(packed, l panels) bool {
 	l.k, l.n, l.sk, l.sn = l.n, l.k, l.sn, l.sk
-	return packed == l && l.parts > 2 && l.st == 0 && l.split == C.VL_WHOLE && l.k*l.n >= 2*k.least
+	return packed == l && l.parts > 2 && l.st == 0 && l.split == C.VL_WHOLE && l.k*l.n >= k.shared
 }
 
 // packedPanels is one packed form of the weights at an address.
@@ -304,7 +304,7 @@ func (k *Kernels) convolve(p kernels.Conv, backward bool) (kernels.Run, error) {
 	whole := !backward || p.Stride == [2]int{1, 1}
 	cells := k.cellsConv(p)
 	g := &C.vl_product{m: n(to.Rows()), n: n(l.n), k: n(l.k), lda: pitch(from), step: 1, ldy: pitch(to), acc: flag(p.Accumulate), window: 1,
-		a16: flag(half(from)), y16: flag(half(to)), parts: C.int(max(k.parts, 1)), finish: finishing(p.Finish, to)}
+		a16: flag(half(from)), y16: flag(half(to)), parts: C.int(k.parts), finish: finishing(p.Finish, to)}
 	g.at = window(p, from, to, backward)
 	switch {
 	case !cells && !backward && winograd(p):
@@ -334,7 +334,7 @@ func (k *Kernels) convolve(p kernels.Conv, backward bool) (kernels.Run, error) {
 		o = k.inCells(g, o)
 	}
 	if backward {
-		o.c.layout.split, o.c.layout.parts = C.VL_WHOLE, int(g.parts)
+		o.c.layout.split = C.VL_WHOLE
 		if cells && whole { // see slide and windows
 			o.c.layout.join = taps
 			if C.vl_slides(g) != 0 {

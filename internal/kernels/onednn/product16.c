@@ -460,20 +460,20 @@ static void convolve(void *arg, int at, int parts) {
 	const vl_window *w = &p->at;
 	map a = {c->a, p->a16, p->join > 1, p->lda, p->k}, h = {(const char *)c->h, 0, vl_phases(w) == 1, p->ldh, p->r};
 	vl_n pictures = p->m / (w->oh * w->ow), all = w->kh * w->kw, pixel[ROWS];
-	int wide = p->r && p->wide, times = p->parts;
+	int wide = p->r && p->wide;
 	vl_phase f;
 	chunk k;
 	k.turned = NULL, k.mapped[0] = k.mapped[1] = 0;
 	vl_cells_begin();
 	for (vl_n phase = 0; phase < vl_phases(w); phase++) {
 		vl_phase_of(w, phase, &f);
-		vl_n own = map_steps(&a, f.n), thin = wide ? times * map_steps(&h, f.n) : thin_steps(p), m = pictures * f.oh * f.ow;
-		k.step = 0, k.steps = k.all = own, k.packed = times * own, k.cells = k.packed + thin, k.n = k.ahead = 0;
-		steps_of(&k, &f, all, &a, c->b, times);
-		if (wide) steps_of(&k, &f, all, &h, c->hb, times);
+		vl_n own = map_steps(&a, f.n), thin = wide ? p->parts * map_steps(&h, f.n) : thin_steps(p), m = pictures * f.oh * f.ow;
+		k.step = 0, k.steps = k.all = own, k.packed = p->parts * own, k.cells = k.packed + thin, k.n = k.ahead = 0;
+		steps_of(&k, &f, all, &a, c->b, p->parts);
+		if (wide) steps_of(&k, &f, all, &h, c->hb, p->parts);
 		else add_thin(c, &k);
 		k.own = vl_share_of(p, m, CELL, vl_cells(p->n), at, parts);
-		vl_n from = k.own.row, end = k.own.rows_end, most = rows_of(end - from, k.cells + 1, bytes_of_rows(f.n * p->k, p->n, times));
+		vl_n from = k.own.row, end = k.own.rows_end, most = rows_of(end - from, k.cells + 1, bytes_of_rows(f.n * p->k, p->n, p->parts));
 		// Joined terms may be float32: two blocks more.
 		k.a = vl_room((most + 2 * CELL) * (k.cells + 1) * CELL * 2);
 		for (vl_n i0 = from; i0 < end; i0 += most) {
@@ -486,8 +486,8 @@ static void convolve(void *arg, int at, int parts) {
 			}
 			for (vl_n i = 0; i < k.blocks; i++) {
 				uint16_t *to = k.a + i * k.cells * CELL_SIZE;
-				windows(w, &k, i, &f, &a, times, to);
-				if (wide) windows(w, &k, i, &f, &h, times, to + k.packed * CELL_SIZE);
+				windows(w, &k, i, &f, &a, p->parts, to);
+				if (wide) windows(w, &k, i, &f, &h, p->parts, to + k.packed * CELL_SIZE);
 			}
 			if (thin && !wide) hidden(c, &k);
 			flush(c, &k);

@@ -5,9 +5,9 @@
 
 // A second factor as it lies in float32: element (tap, k, n) at tap·st + k·sk +
 // n·sn. join: so many taps' terms in a row, where 1 gives every tap cells of its
-// own. parts: of its numbers, as in the product; a panel's lesser parts lie behind its
-// greater ones. split: a thin factor has two where
-// they have one, and its products' terms, or its columns, lie side by side.
+// own. parts: of numbers, as in the product; a panel's lesser parts lie behind its
+// greater ones. split: a thin factor's lie side by side, as terms of its products or
+// as columns, and are two where others' are one.
 enum { VL_WHOLE, VL_SPLIT_TERMS, VL_SPLIT_COLUMNS };
 typedef struct {
 	vl_n taps, k, n, st, sk, sn;
