@@ -112,7 +112,8 @@ INLINE void put_row(const vl_cell_put *p, const int y16, vl_n row) {
 	_mm512_mask_storeu_ps(to + 16, m1, hi);
 }
 
-INLINE void put_rows(const vl_cell_put *p, vl_n from, vl_n to) {
+// put_rows is a call: the loops of products keep their registers.
+__attribute__((noinline)) static void put_rows(const vl_cell_put *p, vl_n from, vl_n to) {
 	if (to > p->rows) to = p->rows;
 	if (p->y16)
 		for (; from < to; from++) put_row(p, 1, from);
@@ -122,35 +123,78 @@ INLINE void put_rows(const vl_cell_put *p, vl_n from, vl_n to) {
 
 void vl_cells_put(const vl_cell_put *p) { put_rows(p, 0, p->rows); }
 
-// Tiles 4 and 5 are rows of the first factor, 6 and 7 columns of the second; loads
-// stand together: where AMX is held back that is a tenth faster.
-INLINE void load_rows(const int mb, const uint16_t *x, vl_n ld) {
-	_tile_loadd(4, x, 2 * ld);
-	if (mb > 1) _tile_loadd(5, x + 16 * ld, 2 * ld);
+// Tiles 0 to 3 are sums, 4 and 5 rows of the first factor, 6 and 7 columns of the
+// second. Between products all are zero. At times a processor holds its tiles back for
+// minutes: loads and products take two to four times as long then, less so the fewer
+// tiles hold numbers. So a tile is loaded when it is needed, and zeroed when it is not
+// any more. The order is the fastest that was found, at other times too: what the first
+// product needs is loaded first.
+INLINE void load_row(const int tile, const uint16_t *x, vl_n ld) {
+	if (tile == 4) _tile_loadd(4, x, 2 * ld);
+	else _tile_loadd(5, x + 16 * ld, 2 * ld);
 }
 
-INLINE void load_columns(const int nb, const uint16_t *b) {
-	_tile_loadd(6, b, 64);
-	if (nb > 1) _tile_loadd(7, b + CELL_SIZE / 2, 64);
+INLINE void load_column(const int tile, const int passing, const uint16_t *b) {
+	if (tile == 6 && passing) _tile_stream_loadd(6, b, 64);
+	else if (tile == 6) _tile_loadd(6, b, 64);
+	else if (passing) _tile_stream_loadd(7, b + CELL_SIZE / 2, 64);
+	else _tile_loadd(7, b + CELL_SIZE / 2, 64);
 }
 
-INLINE void add_products(const int mb, const int nb) {
+// use_columns adds the products of all rows and columns, and is the last to use the
+// columns; rows_too: and the rows. Rows at x and columns at b are loaded, unless they
+// are NULL.
+INLINE void use_columns(const int mb, const int nb, const int passing, const uint16_t *x, vl_n ld, const uint16_t *b, const int rows_too) {
+	if (b) load_column(6, passing, b);
+	if (x) load_row(4, x, ld);
+	if (x && mb > 1) load_row(5, x, ld);
+	_tile_dpbf16ps(0, 4, 6);
+	if (mb > 1) _tile_dpbf16ps(2, 5, 6);
+	_tile_zero(6);
+	if (nb > 1) {
+		if (b) load_column(7, passing, b);
+		if (mb > 1) _tile_dpbf16ps(3, 5, 7);
+		if (mb > 1 && rows_too) _tile_zero(5);
+		_tile_dpbf16ps(1, 4, 7);
+		_tile_zero(7);
+	} else if (mb > 1 && rows_too) _tile_zero(5);
+	if (rows_too) _tile_zero(4);
+}
+
+// use_rows is the same with the two exchanged.
+INLINE void use_rows(const int mb, const int nb, const int passing, const uint16_t *x, vl_n ld, const uint16_t *b, const int columns_too) {
+	if (x) load_row(4, x, ld);
+	if (b) load_column(6, passing, b);
+	if (b && nb > 1) load_column(7, passing, b);
 	_tile_dpbf16ps(0, 4, 6);
 	if (nb > 1) _tile_dpbf16ps(1, 4, 7);
-	if (mb > 1) _tile_dpbf16ps(2, 5, 6);
-	if (mb > 1 && nb > 1) _tile_dpbf16ps(3, 5, 7);
+	_tile_zero(4);
+	if (mb > 1) {
+		if (x) load_row(5, x, ld);
+		if (nb > 1) _tile_dpbf16ps(3, 5, 7);
+		if (nb > 1 && columns_too) _tile_zero(7);
+		_tile_dpbf16ps(2, 5, 6);
+		_tile_zero(5);
+	} else if (nb > 1 && columns_too) _tile_zero(7);
+	if (columns_too) _tile_zero(6);
 }
 
 // add_step adds the products of two cells and of their parts, in an order in which one of
 // the two stays: 0·2, 0·1, 1·1, 1·0, 2·0, 0·0 of three.
-INLINE void add_step(const int mb, const int nb, const int parts, const uint16_t *x, const vl_cell_run *run, vl_n ld, const uint16_t *b) {
-	load_rows(mb, x, ld);
-	if (parts > 2) load_columns(nb, b + 2 * run->b_part), add_products(mb, nb);
-	if (parts > 1) load_columns(nb, b + run->b_part), add_products(mb, nb);
-	if (parts > 2) load_rows(mb, x + run->a_part, ld), add_products(mb, nb);
-	load_columns(nb, b), add_products(mb, nb);
-	if (parts > 1) load_rows(mb, x + (parts - 1) * run->a_part, ld), add_products(mb, nb);
-	if (parts > 2) load_rows(mb, x, ld), add_products(mb, nb);
+INLINE void add_step(const int mb, const int nb, const int parts, const int passing, const uint16_t *x, const vl_cell_run *run, vl_n ld, const uint16_t *b) {
+	vl_n next = run->a_part, lesser = run->b_part;
+	if (parts == 3) {
+		use_columns(mb, nb, passing, x, ld, b + 2 * lesser, 0);
+		use_rows(mb, nb, passing, NULL, ld, b + lesser, 0);
+		use_columns(mb, nb, passing, x + next, ld, NULL, 0);
+		use_rows(mb, nb, passing, NULL, ld, b, 0);
+		use_rows(mb, nb, passing, x + 2 * next, ld, NULL, 0);
+		use_rows(mb, nb, passing, x, ld, NULL, 1);
+	} else if (parts == 2) {
+		use_columns(mb, nb, passing, x, ld, b + lesser, 0);
+		use_rows(mb, nb, passing, NULL, ld, b, 0);
+		use_rows(mb, nb, passing, x + next, ld, NULL, 1);
+	} else use_columns(mb, nb, passing, x, ld, b, 1);
 }
 
 INLINE void tiles(const int mb, const int nb, const uint16_t *a, const vl_cell_run *run, vl_n n, vl_n j, float *c, const vl_cell_put *put) {
@@ -160,29 +204,36 @@ INLINE void tiles(const int mb, const int nb, const uint16_t *a, const vl_cell_r
 		for (vl_n i = 0; i < n; i++) all += run[i].steps;
 		each = all ? (put->rows + all - 1) / all : put->rows;
 	}
-	_tile_zero(0);
-	if (nb > 1) _tile_zero(1);
-	if (mb > 1) _tile_zero(2);
-	if (mb > 1 && nb > 1) _tile_zero(3);
 	for (; n > 0; n--, run++) {
 		const uint16_t *b = run->b + j * run->panel;
 		vl_n ld = run->at ? run->ld : CELL;
 		if (!run->at) a += run->skip * CELL_SIZE;
-#define STEPS(parts) \
+#define STEPS(parts, passing) \
 	for (vl_n i = 0; i < run->steps; i++, b += CELL_SIZE) { \
-		add_step(mb, nb, parts, run->at ? run->from + run->at[i] : a, run, ld, b); \
+		add_step(mb, nb, parts, passing, run->at ? run->from + run->at[i] : a, run, ld, b); \
 		if (!run->at) a += CELL_SIZE; \
 		if (put) put_rows(put, row, row + each), row += each; \
 	}
-		if (run->parts == 3) STEPS(3)
-		else if (run->parts == 2) STEPS(2)
-		else STEPS(1)
+		if (run->parts == 3) STEPS(3, 0)
+		else if (run->parts == 2) STEPS(2, 0)
+		else if (run->passing) STEPS(1, 1)
+		else STEPS(1, 0)
 #undef STEPS
 	}
 	_tile_stored(0, c, 4 * CELL);
-	if (nb > 1) _tile_stored(1, c + 16, 4 * CELL);
-	if (mb > 1) _tile_stored(2, c + 16 * CELL, 4 * CELL);
-	if (mb > 1 && nb > 1) _tile_stored(3, c + 16 * CELL + 16, 4 * CELL);
+	_tile_zero(0);
+	if (nb > 1) {
+		_tile_stored(1, c + 16, 4 * CELL);
+		_tile_zero(1);
+	}
+	if (mb > 1) {
+		_tile_stored(2, c + 16 * CELL, 4 * CELL);
+		_tile_zero(2);
+	}
+	if (mb > 1 && nb > 1) {
+		_tile_stored(3, c + 16 * CELL + 16, 4 * CELL);
+		_tile_zero(3);
+	}
 	if (put) put_rows(put, row, put->rows);
 }
 

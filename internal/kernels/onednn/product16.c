@@ -268,12 +268,23 @@ INLINE void ahead(const vl_product *p, int acc, const vl_finish *f, void *const 
 	}
 }
 
-static vl_n own_cache; // bytes of a core's own
+static vl_n own_cache, nearest; // bytes of a core's own, and of its nearest one
 static pthread_once_t asked = PTHREAD_ONCE_INIT;
 
 static void ask(void) {
-	own_cache = sysconf(_SC_LEVEL2_CACHE_SIZE);
+	own_cache = sysconf(_SC_LEVEL2_CACHE_SIZE), nearest = sysconf(_SC_LEVEL1_DCACHE_SIZE);
 	if (own_cache < SOME) own_cache = 1 << 20;
+	if (nearest < 1) nearest = 32 << 10;
+}
+
+// The terms of a column of a panel, over all taps.
+static vl_n terms(const vl_product *p) { return (p->window ? p->at.kh * p->at.kw : 1) * p->k; }
+
+// stays tells whether a block of rows and its sums stay in the nearest cache while
+// panels pass by. Windows of one line overlap where they slide.
+static int stays(const vl_product *p) {
+	pthread_once(&asked, ask);
+	return 2 * terms(p) / (vl_slides(p) ? p->at.kw : 1) * CELL * p->parts <= nearest * 5 / 8;
 }
 
 // fits tells whether all panels stay in a core's own cache. Then they pass by every
@@ -281,8 +292,7 @@ static void ask(void) {
 // in the nearest cache passes by all blocks.
 static int fits(const vl_product *p) {
 	pthread_once(&asked, ask);
-	vl_n taps = p->window ? p->at.kh * p->at.kw : 1;
-	return 2 * taps * p->k * p->n * p->parts <= own_cache / 2;
+	return 2 * terms(p) * p->n * p->parts <= (stays(p) ? own_cache * 3 / 4 : own_cache / 2);
 }
 
 // turn makes panel j of this pass.
@@ -303,6 +313,7 @@ static void flush(const call *c, chunk *k) {
 	const vl_finish *finish = last_pass(k) && vl_finishes(&p->finish) ? &p->finish : NULL;
 	const float *bias = k->step ? NULL : c->bias;
 	vl_n panels = k->own.panels_end - k->own.panel;
+	for (vl_n q = 0; q < k->n; q++) k->runs[q].passing = along && stays(p);
 	for (vl_n u = 0; u < panels * k->blocks; u++, flip ^= 1) {
 		vl_n i = along ? u / panels : u % k->blocks, j = k->own.panel + (along ? u % panels : u / k->blocks);
 		vl_n rows = k->rows[i], cols = p->n - j * CELL < CELL ? p->n - j * CELL : CELL;
