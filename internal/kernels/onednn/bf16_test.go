@@ -27,7 +27,7 @@ func opened(t *testing.T, open func() (*Kernels, bool, error)) *Kernels {
 		t.Skipf("this is not faster on this processor (%v)", err)
 	}
 	t.Cleanup(n.Close)
-	n.least, n.terms, n.shared = 0, skinny, 0
+	n.least, n.terms, n.rows, n.shared = 0, skinny, 0, 0
 	return n
 }
 

@@ -51,7 +51,7 @@ func (k *Kernels) MatMul(p kernels.MatMul) (kernels.Run, error) {
 
 // large reports whether a product is worth rounding its factors for.
 func (k *Kernels) large(p kernels.MatMul) bool {
-	return k.parts > 0 && p.N > skinny && p.K > k.terms && p.M*p.N*p.K >= k.least
+	return k.parts > 0 && p.N > skinny && p.K > k.terms && p.M >= k.rows && p.M*p.N*p.K >= k.least
 }
 
 func product(p kernels.MatMul) *C.vl_gemm {

@@ -86,7 +86,8 @@ type Kernels struct {
 	parts  int  // of products' factors: sums of so many numbers of bf16, 0 where they stay as they are
 	bf16   bool // values may be bf16 in memory
 	least  int  // multiplications that make it worth it,
-	terms  int  // more than so many of them in a sum
+	terms  int  // more than so many of them in a sum,
+	rows   int  // and rows that weights are read for
 	shared int  // weights from which one packing serves both directions: see turns
 
 	mu     sync.Mutex
@@ -110,7 +111,9 @@ var _ kernels.Kernels = (*Kernels)(nil)
 func New() (*Kernels, error) {
 	k, err := open()
 	if err == nil && Tiles() {
-		k.parts, k.terms = 3, 4*skinny // splitting rows is dear for fewer terms
+		// Splitting rows is dear for few terms, and reading weights for few rows: they
+		// are half as large again.
+		k.parts, k.terms, k.rows = 3, 3*skinny, 64
 	}
 	return k, err
 }

@@ -252,10 +252,17 @@ func (k *Kernels) inCells(g *C.vl_product, o operands) operands {
 }
 
 // cellsConv reports whether a convolution that runs in own loops does so in cells. In
-// three parts it does not: where Winograd's algorithm fits, that is faster, and what
-// is left are few layers.
+// three parts that are kernels of one tap with a stride, products of every other pixel:
+// where Winograd's algorithm fits, that is faster, and what is left are few layers.
 func (k *Kernels) cellsConv(p kernels.Conv) bool {
-	return k.bf16 || k.parts == 2 && thinEnough(p.Thin) && p.W.Shape[0] > skinny && p.Y.Rows()*p.W.Len() >= k.least
+	if k.bf16 {
+		return true
+	}
+	w := p.W.Shape
+	if k.parts == 0 || !thinEnough(p.Thin) || w[0] <= skinny || p.Y.Rows()*p.W.Len() < k.least {
+		return false
+	}
+	return k.parts == 2 || w[2]*w[3] == 1 && p.Stride != [2]int{1, 1} && w[1] > k.terms && p.Y.Rows() >= k.rows
 }
 
 // ownConv reports whether a convolution runs in own loops: in cells, and where
