@@ -31,6 +31,6 @@ for seed in $seeds; do for dtype in f32 bf16; do
 done; done
 
 echo
-awk '{ a[$2, $1] = $3; seed[$1] } END {
+awk '{ a[$2, $1] = $3; seed[$1] = 1 } END {
   for (s in seed) if (("f32", s) in a && ("bf16", s) in a) { n++; f += a["f32", s]; b += a["bf16", s]; d = a["bf16", s] - a["f32", s]; sum += d; sq += d * d }
-  if (n) printf "%d pairs: f32 %.2f %%, bf16 %.2f %%, bf16 − f32 %+.2f ± %.2f points\n", n, 100 * f / n, 100 * b / n, 100 * sum / n, n > 1 ? 100 * sqrt((sq - sum * sum / n) / (n - 1) / n) : 0 }' "$out"
+  if (n) printf "%d pairs: f32 %.2f %%, bf16 %.2f %%, bf16 − f32 %+.2f ± %.2f points\n", n, 100 * f / n, 100 * b / n, 100 * sum / n, (n > 1 ? 100 * sqrt((sq - sum * sum / n) / (n - 1) / n) : 0) }' "$out"
