@@ -124,11 +124,11 @@ __attribute__((noinline)) static void put_rows(const vl_cell_put *p, vl_n from, 
 void vl_cells_put(const vl_cell_put *p) { put_rows(p, 0, p->rows); }
 
 // Tiles 0 to 3 are sums, 4 and 5 rows of the first factor, 6 and 7 columns of the
-// second. Between products all are zero. At times a processor holds its tiles back for
-// minutes: loads and products take two to four times as long then, less so the fewer
-// tiles hold numbers. So a tile is loaded when it is needed, and zeroed when it is not
-// any more. The order is the fastest that was found, at other times too: what the first
-// product needs is loaded first.
+// second. Between products all are zero. At times, of milliseconds to minutes, a
+// processor holds its tiles back: loads and products take two to four times as long
+// then, less so the fewer tiles hold numbers. So a tile is loaded when it is needed, and
+// zeroed when it is not any more. The order is the fastest that was found, at other times
+// too: what the first product needs is loaded first.
 INLINE void load_row(const int tile, const uint16_t *x, vl_n ld) {
 	if (tile == 4) _tile_loadd(4, x, 2 * ld);
 	else _tile_loadd(5, x + 16 * ld, 2 * ld);
@@ -162,10 +162,10 @@ INLINE void use_columns(const int mb, const int nb, const int passing, const uin
 }
 
 // use_rows is the same with the two exchanged.
-INLINE void use_rows(const int mb, const int nb, const int passing, const uint16_t *x, vl_n ld, const uint16_t *b, const int columns_too) {
+INLINE void use_rows(const int mb, const int nb, const uint16_t *x, vl_n ld, const uint16_t *b, const int columns_too) {
 	if (x) load_row(4, x, ld);
-	if (b) load_column(6, passing, b);
-	if (b && nb > 1) load_column(7, passing, b);
+	if (b) load_column(6, 0, b);
+	if (b && nb > 1) load_column(7, 0, b);
 	_tile_dpbf16ps(0, 4, 6);
 	if (nb > 1) _tile_dpbf16ps(1, 4, 7);
 	_tile_zero(4);
@@ -184,16 +184,16 @@ INLINE void use_rows(const int mb, const int nb, const int passing, const uint16
 INLINE void add_step(const int mb, const int nb, const int parts, const int passing, const uint16_t *x, const vl_cell_run *run, vl_n ld, const uint16_t *b) {
 	vl_n next = run->a_part, lesser = run->b_part;
 	if (parts == 3) {
-		use_columns(mb, nb, passing, x, ld, b + 2 * lesser, 0);
-		use_rows(mb, nb, passing, NULL, ld, b + lesser, 0);
-		use_columns(mb, nb, passing, x + next, ld, NULL, 0);
-		use_rows(mb, nb, passing, NULL, ld, b, 0);
-		use_rows(mb, nb, passing, x + 2 * next, ld, NULL, 0);
-		use_rows(mb, nb, passing, x, ld, NULL, 1);
+		use_columns(mb, nb, 0, x, ld, b + 2 * lesser, 0);
+		use_rows(mb, nb, NULL, ld, b + lesser, 0);
+		use_columns(mb, nb, 0, x + next, ld, NULL, 0);
+		use_rows(mb, nb, NULL, ld, b, 0);
+		use_rows(mb, nb, x + 2 * next, ld, NULL, 0);
+		use_rows(mb, nb, x, ld, NULL, 1);
 	} else if (parts == 2) {
-		use_columns(mb, nb, passing, x, ld, b + lesser, 0);
-		use_rows(mb, nb, passing, NULL, ld, b, 0);
-		use_rows(mb, nb, passing, x + next, ld, NULL, 1);
+		use_columns(mb, nb, 0, x, ld, b + lesser, 0);
+		use_rows(mb, nb, NULL, ld, b, 0);
+		use_rows(mb, nb, x + next, ld, NULL, 1);
 	} else use_columns(mb, nb, passing, x, ld, b, 1);
 }
 

@@ -27,8 +27,8 @@ void vl_cells_end(void);
 // step i begins at[i] after from, and its rows are ld apart. Else they follow those
 // of the run before, skip cells further on. parts: numbers are sums of so many (0 is
 // 1), the further ones a_part and b_part behind each other. Of their products those
-// are made that are not less than the last part alone. passing: b passes by cells of a
-// that stay in the nearest cache, and leaves it to them.
+// are made that are not less than the last part alone. passing: b, of one part,
+// passes by cells of a that stay in the nearest cache, and leaves it to them.
 typedef struct {
 	const uint16_t *b;
 	vl_n steps, panel;

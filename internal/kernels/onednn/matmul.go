@@ -49,10 +49,14 @@ func (k *Kernels) MatMul(p kernels.MatMul) (kernels.Run, error) {
 	return func() { done("MatMul", C.vl_sgemm(g, a, b, bias, y)) }, nil
 }
 
-// large reports whether a product is worth rounding its factors for.
-func (k *Kernels) large(p kernels.MatMul) bool {
-	return k.parts > 0 && p.N > skinny && p.K > k.terms && p.M >= k.rows && p.M*p.N*p.K >= k.least
+// worth reports whether factors of float32 are rounded, or taken apart, for a product
+// of this size.
+func (k *Kernels) worth(m, n, terms int) bool {
+	return k.parts > 0 && n > skinny && terms > k.terms && m >= k.rows && m*n*terms >= k.least
 }
+
+// large is worth for a product of matrices.
+func (k *Kernels) large(p kernels.MatMul) bool { return k.worth(p.M, p.N, p.K) }
 
 func product(p kernels.MatMul) *C.vl_gemm {
 	g := &C.vl_gemm{m: C.vl_n(p.M), n: C.vl_n(p.N), k: C.vl_n(p.K), lda: pitch(p.A), ldb: pitch(p.B), ldy: pitch(p.Y),

@@ -255,14 +255,16 @@ func (k *Kernels) inCells(g *C.vl_product, o operands) operands {
 // three parts that are kernels of one tap with a stride, products of every other pixel:
 // where Winograd's algorithm fits, that is faster, and what is left are few layers.
 func (k *Kernels) cellsConv(p kernels.Conv) bool {
-	if k.bf16 {
+	w, pixels := p.W.Shape, p.Y.Rows()
+	switch {
+	case k.bf16:
 		return true
-	}
-	w := p.W.Shape
-	if k.parts == 0 || !thinEnough(p.Thin) || w[0] <= skinny || p.Y.Rows()*p.W.Len() < k.least {
+	case !thinEnough(p.Thin):
 		return false
+	case k.parts == 2:
+		return w[0] > skinny && pixels*p.W.Len() >= k.least
 	}
-	return k.parts == 2 || w[2]*w[3] == 1 && p.Stride != [2]int{1, 1} && w[1] > k.terms && p.Y.Rows() >= k.rows
+	return w[2]*w[3] == 1 && p.Stride != [2]int{1, 1} && k.worth(pixels, w[0], w[1])
 }
 
 // ownConv reports whether a convolution runs in own loops: in cells, and where

@@ -278,13 +278,13 @@ static void ask(void) {
 }
 
 // The terms of a column of a panel, over all taps.
-static vl_n terms(const vl_product *p) { return (p->window ? p->at.kh * p->at.kw : 1) * p->k; }
+static vl_n terms_of(const vl_product *p) { return (p->window ? p->at.kh * p->at.kw : 1) * p->k; }
 
 // stays tells whether a block of rows and its sums stay in the nearest cache while
 // panels pass by. Windows of one line overlap where they slide.
 static int stays(const vl_product *p) {
 	pthread_once(&asked, ask);
-	return 2 * terms(p) / (vl_slides(p) ? p->at.kw : 1) * CELL * p->parts <= nearest * 5 / 8;
+	return 2 * terms_of(p) / (vl_slides(p) ? p->at.kw : 1) * CELL * p->parts <= nearest * 5 / 8;
 }
 
 // fits tells whether all panels stay in a core's own cache. Then they pass by every
@@ -292,7 +292,7 @@ static int stays(const vl_product *p) {
 // in the nearest cache passes by all blocks.
 static int fits(const vl_product *p) {
 	pthread_once(&asked, ask);
-	return 2 * terms(p) * p->n * p->parts <= (stays(p) ? own_cache * 3 / 4 : own_cache / 2);
+	return 2 * terms_of(p) * p->n * p->parts <= (stays(p) ? own_cache * 3 / 4 : own_cache / 2);
 }
 
 // turn makes panel j of this pass.
@@ -313,7 +313,8 @@ static void flush(const call *c, chunk *k) {
 	const vl_finish *finish = last_pass(k) && vl_finishes(&p->finish) ? &p->finish : NULL;
 	const float *bias = k->step ? NULL : c->bias;
 	vl_n panels = k->own.panels_end - k->own.panel;
-	for (vl_n q = 0; q < k->n; q++) k->runs[q].passing = along && stays(p);
+	int passing = along && stays(p);
+	for (vl_n q = 0; q < k->n; q++) k->runs[q].passing = passing;
 	for (vl_n u = 0; u < panels * k->blocks; u++, flip ^= 1) {
 		vl_n i = along ? u / panels : u % k->blocks, j = k->own.panel + (along ? u % panels : u / k->blocks);
 		vl_n rows = k->rows[i], cols = p->n - j * CELL < CELL ? p->n - j * CELL : CELL;
