@@ -88,10 +88,13 @@ func testFinish(t *testing.T, k *Kernels, halves bool) {
 					v = 0
 				}
 				g, off := float32(0), float32(0)
-				if halves {
-					g, off = wideAt(got, i), max(v, -v)/256
-				} else if g = got.F32()[i]; k.parts == 0 || k.parts == 3 {
+				if k.parts != 2 {
 					off = 5e-3 // of values up to a thousand: Winograd's algorithm is not exact
+				}
+				if halves {
+					g, off = wideAt(got, i), off+max(v, -v)/256
+				} else {
+					g = got.F32()[i]
 				}
 				if g-v > off || v-g > off {
 					t.Fatalf("%s: element %d is %v, want %v", name, i, g, v)

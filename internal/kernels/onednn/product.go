@@ -167,7 +167,10 @@ func (k *Kernels) multiply(p *C.vl_product, o operands) (kernels.Run, error) {
 		}, nil
 	}
 	if o.b.layout.winograd {
-		return func() { C.vl_multiply_winograd(p, a, (*C.float)(b.mem), bias, y) }, nil
+		return func() {
+			s := C.vl_scratch(bytes)
+			C.vl_multiply_winograd(p, unsafe.Pointer(a), (*C.float)(b.mem), h, (*C.float)(c.get(s)), (*C.float)(down.get(s)), bias, unsafe.Pointer(y))
+		}, nil
 	}
 	return func() {
 		s := C.vl_scratch(bytes)
@@ -254,9 +257,11 @@ func (k *Kernels) inCells(g *C.vl_product, o operands) operands {
 // cellsConv reports whether a convolution that runs in own loops does so in cells. In
 // three parts that are kernels of one tap with a stride, products of every other pixel:
 // where Winograd's algorithm fits, that is faster, and what is left are few layers.
-func (k *Kernels) cellsConv(p kernels.Conv) bool {
+func (k *Kernels) cellsConv(p kernels.Conv, backward bool) bool {
 	w, pixels := p.W.Shape, p.Y.Rows()
 	switch {
+	case k.winograd(p, backward):
+		return false
 	case k.bf16:
 		return true
 	case !thinEnough(p.Thin):
@@ -280,7 +285,7 @@ func (k *Kernels) ownConv(p kernels.Conv, backward bool) bool {
 	if p.Groups != 1 || half(p.W) || w[2]*w[3] > taps {
 		return false
 	}
-	if k.cellsConv(p) || !backward && winograd(p) {
+	if k.winograd(p, backward) || k.cellsConv(p, backward) {
 		return true
 	}
 	// oneDNN adds a gradient to another, such as an adapter's to its layer's, by way
@@ -289,18 +294,34 @@ func (k *Kernels) ownConv(p kernels.Conv, backward bool) bool {
 	return (adds || C.vl_own_convolutions() != 0 && terms >= fewest) && (p.W.Frozen || pixels >= 1024) && !p.Thin.Makes()
 }
 
-// winograd reports whether a convolution in float32 is made by Winograd's algorithm.
-func winograd(p kernels.Conv) bool {
-	if !p.W.Frozen || p.Thin != nil {
+// winograd reports whether a convolution, or the gradient of its input, is made by
+// Winograd's algorithm, in float32 whatever the maps are: a quarter of the
+// multiplications is less than what one of fewer bits saves, but in tiles.
+func (k *Kernels) winograd(p kernels.Conv, backward bool) bool {
+	if !p.W.Frozen || p.Groups != 1 || half(p.W) || (k.bf16 || k.parts == 2) && Tiles() {
 		return false
 	}
-	g := &C.vl_product{m: C.vl_n(p.Y.Rows()), n: C.vl_n(p.W.Shape[0]), k: C.vl_n(p.W.Shape[1]), window: 1, at: window(p, p.X, p.Y, false)}
+	g := k.windows(p, backward)
 	return C.vl_winograd(g) != 0
+}
+
+// windows describes a convolution, or the gradient of its input, as a product.
+func (k *Kernels) windows(p kernels.Conv, backward bool) *C.vl_product {
+	n := func(i int) C.vl_n { return C.vl_n(i) }
+	from, to, terms, cols := p.X, p.Y, p.W.Shape[1], p.W.Shape[0]
+	if backward {
+		from, to, terms, cols = p.Y, p.X, cols, terms
+	}
+	g := &C.vl_product{m: n(to.Rows()), n: n(cols), k: n(terms), lda: pitch(from), step: 1, ldy: pitch(to), acc: flag(p.Accumulate), window: 1,
+		a16: flag(half(from)), y16: flag(half(to)), parts: C.int(k.parts), at: window(p, from, to, backward)}
+	if p.Thin != nil {
+		g.r, g.ldh, g.wide = n(p.Thin.H.Cols()), pitch(p.Thin.H), g.at.backward
+	}
+	return g
 }
 
 // convolve is a convolution, or the gradient of its input, by own loops.
 func (k *Kernels) convolve(p kernels.Conv, backward bool) (kernels.Run, error) {
-	n := func(i int) C.vl_n { return C.vl_n(i) }
 	w := p.W.Shape
 	cout, cin, taps := w[0], w[1], w[2]*w[3]
 	from, to := p.X, p.Y
@@ -311,13 +332,14 @@ func (k *Kernels) convolve(p kernels.Conv, backward bool) (kernels.Run, error) {
 	}
 	// Without a stride all taps reach every pixel, so their terms may lie in a row.
 	whole := !backward || p.Stride == [2]int{1, 1}
-	cells := k.cellsConv(p)
-	g := &C.vl_product{m: n(to.Rows()), n: n(l.n), k: n(l.k), lda: pitch(from), step: 1, ldy: pitch(to), acc: flag(p.Accumulate), window: 1,
-		a16: flag(half(from)), y16: flag(half(to)), parts: C.int(k.parts), finish: finishing(p.Finish, to)}
-	g.at = window(p, from, to, backward)
+	cells := k.cellsConv(p, backward)
+	g := k.windows(p, backward)
+	g.finish = finishing(p.Finish, to)
 	switch {
-	case !cells && !backward && winograd(p):
-		l.winograd = true
+	case k.winograd(p, backward):
+		if l.winograd = true; backward {
+			l.st = -1 // a gradient reads windows the other way
+		}
 	case cells && C.vl_steps_are_lines(g) != 0:
 		l.join = w[3]
 	case cells && whole && l.k%C.CELL != 0:
@@ -330,13 +352,14 @@ func (k *Kernels) convolve(p kernels.Conv, backward bool) (kernels.Run, error) {
 	}
 	if t := p.Thin; t != nil {
 		r := t.H.Cols()
-		g.r, g.ldh, g.wide = n(r), pitch(t.H), g.at.backward
 		o.h, o.c = t.H, operand{t.C, matrix(true, r, cout, t.C.Pitch)}
 		if backward {
-			o.c.layout = panels{taps: taps, k: r, n: cin, st: 1, sk: cin * taps, sn: taps}
+			o.c.layout = l
+			o.c.layout.k, o.c.layout.join = r, 0
 		}
 		if t.Down != nil {
-			o.down = operand{t.Down, panels{taps: taps, k: cin, n: r, st: 1, sk: taps, sn: cin * taps, join: l.join}}
+			o.down = operand{t.Down, l}
+			o.down.layout.n = r
 		}
 	}
 	if cells {

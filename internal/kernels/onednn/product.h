@@ -56,13 +56,15 @@ typedef struct {
 vl_n vl_packed_floats(vl_n taps, vl_n k, vl_n n);
 void vl_pack_panels(vl_n taps, vl_n k, vl_n n, vl_n st, vl_n sk, vl_n sn, const float *w, float *out);
 
-// Whether Winograd's algorithm makes a product of windows, the packing of weights for
-// it, and the product: see winograd.c.
+// Whether Winograd's algorithm makes a product of windows, the packing of a factor for
+// it, and the product: see winograd.c. Taps lie in their order backwards where st is
+// negative. Unless d is NULL h is written first, with a's windows; thin is packed like
+// other panels, or where p->wide like u and d.
 enum { VL_WINOGRAD_TERMS = 512 };
 int vl_winograd(const vl_product *p);
 vl_n vl_winograd_floats(vl_n k, vl_n n);
 void vl_winograd_pack(vl_n k, vl_n n, vl_n st, vl_n sk, vl_n sn, const float *w, float *out);
-void vl_multiply_winograd(const vl_product *p, const float *a, const float *u, const float *bias, float *y);
+void vl_multiply_winograd(const vl_product *p, const void *a, const float *u, float *h, const float *thin, const float *d, const float *bias, void *y);
 
 void vl_multiply(const vl_product *p, const float *a, const float *b, const float *h, const float *hb, const float *bias, float *y);
 #endif

@@ -13,12 +13,12 @@
 #define MR 6
 #endif
 
-// finished is what becomes of n sums; y is where they go.
-INLINE vf T(finished)(const vl_finish *f, vf sum, const char *y, vl_n n) {
+// finished is what becomes of n sums; y is where they go, bf16 where half.
+INLINE vf T(finished)(const vl_finish *f, vf sum, const char *y, vl_n n, const int half) {
 	const vf none = {0};
-	if (f->add) sum += T(get)(y + f->add, 0, n, 0);
+	if (f->add) sum += T(get)(y + f->add, 0, n, half);
 	if (f->relu) sum = T(sel)(sum < none, none, sum);
-	if (f->mask) sum = T(sel)(T(get)(y + f->mask, 0, n, 0) > none, sum, none);
+	if (f->mask) sum = T(sel)(T(get)(y + f->mask, 0, n, half) > none, sum, none);
 	return sum;
 }
 
@@ -61,12 +61,12 @@ INLINE void T(tile)(const int mb, const int nv, const vl_segment *seg, vl_n segs
 			if (v < nv - 1 || left == LANES) {
 				if (bias) sum += T(load)(bias + v * LANES);
 				if (acc) sum += T(load)(to);
-				if (finish) sum = T(finished)(finish, sum, (const char *)to, LANES);
+				if (finish) sum = T(finished)(finish, sum, (const char *)to, LANES, 0);
 				T(store)(to, sum);
 			} else {
 				if (bias) sum += T(load_n)(bias + v * LANES, left);
 				if (acc) sum += T(load_n)(to, left);
-				if (finish) sum = T(finished)(finish, sum, (const char *)to, left);
+				if (finish) sum = T(finished)(finish, sum, (const char *)to, left, 0);
 				T(store_n)(to, sum, left);
 			}
 		}

@@ -79,6 +79,17 @@ typedef struct {
 
 enum { VL_POOL_TAPS = 256 }; // of a pooling that has a gradient here
 
+// Where a tile of 4 × 4 outputs goes, from a column on: rows of y, NULL outside of the
+// map, in float32 or bf16. The r numbers of a row of h, times what lies in thin's panels,
+// are added; bias and finish may be NULL.
+typedef struct {
+	void *y[16];
+	const float *h[16], *thin, *bias;
+	const vl_finish *finish;
+	vl_n column, r;
+	int acc, half;
+} vl_outputs;
+
 // One set of kernels per instruction set.
 typedef struct {
 	const char *isa;
@@ -119,8 +130,9 @@ typedef struct {
 	void (*panel)(const vl_segment *seg, vl_n segs, vl_n m, vl_n j, const float *bias, int acc, const vl_finish *finish, float *const *y, vl_n cols);
 	vl_n rows, columns;
 	// The transforms of winograd_impl.h.
-	void (*points_of)(const float *const *pixel, vl_n k, float *v, vl_n step);
-	void (*of_points)(const float *m, vl_n step, vl_n n, const float *bias, int acc, const vl_finish *finish, float *const *y, vl_n column);
+	void (*points_of)(const void *const *pixel, int half, vl_n k, float *v, vl_n step);
+	void (*of_points)(const float *m, vl_n step, vl_n n, const vl_outputs *p);
+	void (*kernels_of)(vl_n k, vl_n n, vl_n st, vl_n sk, vl_n sn, const float *w, float *out, vl_n matrix);
 } vl_rows;
 
 // The best set for this processor that is not above limit: 0 baseline, 1 AVX2,

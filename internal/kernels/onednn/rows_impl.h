@@ -226,7 +226,7 @@ static void T(softmax_backward)(vl_n rows, vl_n c, const float *y, vl_n yp, cons
 #define R(name) CAT(name, REST)
 
 static const vl_rows T(rows) = {ISA_NAME, T(map), T(map_backward), T(slopes), T(binary), T(affine), T(column_sum), T(row_sum), T(layer_norm), T(layer_norm_backward),
-	R(softmax), R(softmax_backward), R(attend), R(attend_backward), T(add_rows), T(narrow), T(widen_rows), R(dots), R(widen), R(outer), T(pool), T(pool_backward), R(depthwise_weights), R(pack), R(panel), MR, 2 * LANES, R(points_of), R(of_points)};
+	R(softmax), R(softmax_backward), R(attend), R(attend_backward), T(add_rows), T(narrow), T(widen_rows), R(dots), R(widen), R(outer), T(pool), T(pool_backward), R(depthwise_weights), R(pack), R(panel), MR, 2 * LANES, R(points_of), R(of_points), R(kernels_of)};
 
 #undef EACH_FUNCTION
 #undef EACH_HALF_FUNCTION

@@ -32,12 +32,16 @@ INLINE void T(from_points)(const vf *m, vl_n step, vf *o, vl_n to) {
 	o[3 * to] = A2 * d1 + B2 * d2 + m[5 * step];
 }
 
-// The k channels of 6 × 6 pixels, values at a point step apart from those at the next.
-static void T(points_of)(const float *const *pixel, vl_n k, float *v, vl_n step) {
+// The k channels of 6 × 6 pixels, of float32 or bf16, values at a point step apart from
+// those at the next.
+static void T(points_of)(const void *const *pixel, int half, vl_n k, float *v, vl_n step) {
 	for (vl_n c = 0; c < k; c += LANES) {
 		vl_n n = k - c < LANES ? k - c : LANES;
 		vf d[36], t[36];
-		for (int i = 0; i < 36; i++) d[i] = T(get)(pixel[i], c, n, 0);
+		if (half)
+			for (int i = 0; i < 36; i++) d[i] = T(get)(pixel[i], c, n, 1);
+		else
+			for (int i = 0; i < 36; i++) d[i] = T(get)(pixel[i], c, n, 0);
 #pragma GCC unroll 6
 		for (int i = 0; i < 6; i++) T(to_points)(d + i, 6, t + i, 6);
 #pragma GCC unroll 6
@@ -46,26 +50,55 @@ static void T(points_of)(const float *const *pixel, vl_n k, float *v, vl_n step)
 	}
 }
 
-// The n columns of 4 × 4 outputs, NULL for those outside of the map.
-static void T(of_points)(const float *m, vl_n step, vl_n n, const float *bias, int acc, const vl_finish *finish, float *const *y, vl_n column) {
+// The n columns of 4 × 4 outputs.
+INLINE void T(outputs)(const float *m, vl_n step, vl_n n, const vl_outputs *p, const int half) {
 	for (vl_n c = 0; c < n; c += LANES) {
-		vl_n here = n - c < LANES ? n - c : LANES;
+		vl_n here = n - c < LANES ? n - c : LANES, column = p->column + c;
 		vf d[36], t[24], o[16], b = {0};
 		for (int i = 0; i < 36; i++) d[i] = T(get)(m + i * step, c, here, 0);
 #pragma GCC unroll 6
 		for (int i = 0; i < 6; i++) T(from_points)(d + i, 6, t + i, 6);
 #pragma GCC unroll 4
 		for (int i = 0; i < 4; i++) T(from_points)(t + 6 * i, 1, o + 4 * i, 1);
-		if (bias) b = T(get)(bias, c, here, 0);
+		const float *w = p->thin + column / (2 * LANES) * p->r * (2 * LANES) + column % (2 * LANES);
+		for (vl_n j = 0; j < p->r; j++, w += 2 * LANES) {
+			vf f = T(load)(w);
+#pragma GCC unroll 16
+			for (int i = 0; i < 16; i++) o[i] += f * T(set)(p->h[i][j]);
+		}
+		if (p->bias) b = T(get)(p->bias, column, here, 0);
 		for (int i = 0; i < 16; i++) {
-			if (!y[i]) continue;
-			float *to = y[i] + column + c;
+			if (!p->y[i]) continue;
+			void *to = vl_at(p->y[i], column, half);
 			vf sum = o[i] + b;
-			if (acc) sum += T(get)(to, 0, here, 0);
-			if (finish) sum = T(finished)(finish, sum, (const char *)to, here);
-			T(put)(to, 0, here, 0, sum);
+			if (p->acc) sum += T(get)(to, 0, here, half);
+			if (p->finish) sum = T(finished)(p->finish, sum, to, here, half);
+			T(put)(to, 0, here, half, sum);
 		}
 	}
+}
+
+static void T(of_points)(const float *m, vl_n step, vl_n n, const vl_outputs *p) {
+	if (p->half) T(outputs)(m, step, n, p, 1);
+	else T(outputs)(m, step, n, p, 0);
+}
+
+// Kernels of k terms and n columns, element (tap, k, n) at tap·st + k·sk + n·sn, in the
+// panels that products with their values at the points read, point after point matrix
+// apart. G has a point's powers over the product of its distances from the others.
+static void T(kernels_of)(vl_n k, vl_n n, vl_n st, vl_n sk, vl_n sn, const float *w, float *out, vl_n matrix) {
+	const float na = 2 * A2 * (A2 - B2), nb = 2 * B2 * (B2 - A2);
+	const float g[6][3] = {{1 / (A2 * B2), 0, 0}, {1 / na, PA / na, A2 / na}, {1 / na, -PA / na, A2 / na}, {1 / nb, PB / nb, B2 / nb}, {1 / nb, -PB / nb, B2 / nb}, {0, 0, 1}};
+	const vl_n width = 2 * LANES;
+	for (vl_n j = 0; j < (n + width - 1) / width * width; j += LANES)
+		for (vl_n c = 0; c < k; c++) {
+			vf x[9], t[18];
+			for (int q = 0; q < 9; q++)
+				for (int i = 0; i < LANES; i++) x[q][i] = j + i < n ? w[q * st + c * sk + (j + i) * sn] : 0;
+			float *to = out + (j / width * k + c) * width + j % width;
+			for (int q = 0; q < 18; q++) t[q] = g[q / 3][0] * x[q % 3] + g[q / 3][1] * x[q % 3 + 3] + g[q / 3][2] * x[q % 3 + 6];
+			for (int q = 0; q < 36; q++, to += matrix) T(store)(to, g[q % 6][0] * t[q / 6 * 3] + g[q % 6][1] * t[q / 6 * 3 + 1] + g[q % 6][2] * t[q / 6 * 3 + 2]);
+		}
 }
 #undef PA
 #undef PB

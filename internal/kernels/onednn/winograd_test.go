@@ -12,12 +12,14 @@ import (
 	"github.com/vislora/vislora/internal/kernels"
 )
 
-// TestWinograd compares convolutions of tiles with those of windows: within 6e-6 of
-// the range over 512 channels, and the same bytes on any number of threads.
+// TestWinograd compares convolutions of tiles, and their gradients, with those of
+// windows: within 8e-6 of the range over 512 channels, and the same bytes on any number of
+// threads. An adapter rides along.
 func TestWinograd(t *testing.T) {
-	k := locked(t)
+	k := vectors(t)
 	r := rand.New(rand.NewPCG(5, 6))
 	noise := noiseOf(r)
+	defer Share(1)
 	for _, isa := range []int{3, 1, 0} {
 		k.limitISA(isa)
 		defer k.limitISA(3)
@@ -32,36 +34,66 @@ func TestWinograd(t *testing.T) {
 			{13, 4, 4, 512, 24, [4]int{1, 1, 1, 1}},
 		} {
 			oh, ow := c.h+c.pads[0]+c.pads[2]-2, c.w+c.pads[1]+c.pads[3]-2
-			for _, acc := range []bool{false, true} {
-				p := kernels.Conv{X: noise(c.n, c.h, c.w, c.cin), W: noise(c.cout, c.cin, 3, 3), Bias: noise(c.cout), Y: noise(c.n, oh, ow, c.cout),
+			for opt := range 32 {
+				acc, backward, rank := opt&1 != 0, opt&2 != 0, []int{0, 3, 8, 40}[opt>>3]
+				makes := rank > 0 && opt&4 != 0
+				if rank == 0 && opt&4 != 0 {
+					continue
+				}
+				p := kernels.Conv{X: noise(c.n, c.h, c.w, c.cin), W: noise(c.cout, c.cin, 3, 3), Y: noise(c.n, oh, ow, c.cout),
 					Stride: [2]int{1, 1}, Pads: c.pads, Dilation: [2]int{1, 1}, Groups: 1, Accumulate: acc}
 				p.W.Frozen = true
-				if !winograd(p) {
-					t.Errorf("%v is not made by Winograd's algorithm", c)
+				var thin kernels.Thin
+				if rank > 0 {
+					down, up := noise(rank, c.cin, 3, 3), noise(c.cout, rank)
+					if thin = (kernels.Thin{H: noise(c.n, oh, ow, rank), C: up}); makes {
+						thin.Down = down
+					}
+					if backward {
+						if thin.C = down; makes {
+							thin.Down = up
+						}
+					}
 				}
-				first := p.Y
-				var got []*buffer.Buffer
-				for _, threads := range []int{1, 2, 3} {
-					Share(threads)
-					p.Y = clone(first)
-					f, err := k.Conv(p)
+				out := &p.Y
+				if backward {
+					out = &p.X
+				} else {
+					p.Bias = noise(c.cout)
+				}
+				first := *out
+				made := func(set kernels.Kernels) (y, h *buffer.Buffer) {
+					if *out = clone(first); rank > 0 {
+						own := thin
+						own.H = clone(thin.H)
+						p.Thin, h = &own, own.H
+					}
+					bind := set.Conv
+					if backward {
+						bind = set.ConvBackwardData
+					}
+					f, err := bind(p)
 					run(t, f, err)
-					got = append(got, p.Y)
+					return *out, h
 				}
-				Share(1)
-				p.Y = clone(first)
-				f, err := kernels.Go{}.Conv(p)
-				run(t, f, err)
-				most, off := float32(0), float32(0)
-				for i, v := range p.Y.F32() {
-					most, off = max(most, v, -v), max(off, v-got[0].F32()[i], got[0].F32()[i]-v)
+				name := fmt.Sprintf("%v, backward %v, accumulate %v, rank %d, makes %v, %s", c, backward, acc, rank, makes, k.ISA())
+				want, wantH := made(kernels.Go{})
+				if !k.winograd(p, backward) {
+					t.Errorf("%s is not made by Winograd's algorithm", name)
 				}
-				name := fmt.Sprintf("%v, accumulate %v, %s", c, acc, k.ISA())
-				if off > 6e-6*most {
-					t.Errorf("%s: off by %.2g of the range", name, off/most)
+				var got, gotH [3]*buffer.Buffer
+				for i := range got {
+					Share(i + 1)
+					got[i], gotH[i] = made(k)
 				}
-				if !slices.Equal(got[0].F32(), got[1].F32()) || !slices.Equal(got[0].F32(), got[2].F32()) {
-					t.Errorf("%s: the bytes depend on the number of threads", name)
+				sameConv(t, name, got[0], want, true)
+				if rank > 0 {
+					sameConv(t, "h of "+name, gotH[0], wantH, true)
+				}
+				for i := 1; i < 3; i++ {
+					if !slices.Equal(got[0].F32(), got[i].F32()) || rank > 0 && !slices.Equal(gotH[0].F32(), gotH[i].F32()) {
+						t.Errorf("%s: the bytes depend on the number of threads", name)
+					}
 				}
 			}
 		}
