@@ -61,15 +61,15 @@ static void forward(void *arg, int part, int parts) {
 	const vl_heads *c = arg;
 	const vl_attn *a = c->a;
 	scratch s = place(a, 0, vl_scratch(place(a, 0, NULL).bytes));
-	vl_n all = a->n * a->heads, block = block_rows(a), pitch = pitch_of(a);
-	for (vl_n i = vl_from(all, 1, part, parts); i < vl_from(all, 1, part + 1, parts); i++) {
-		vl_n n = i / a->heads, h = i % a->heads;
+	vl_n block = block_rows(a), pitch = pitch_of(a), done = 0;
+	for (vl_queries own; vl_next_queries(a, vl_kernels->rows, part, parts, &done, &own);) {
+		vl_n i = own.head, n = i / a->heads, h = i % a->heads;
 		const float *q = (const float *)c->q + n * a->qb + h * a->qh;
 		float *o = (float *)c->o + n * a->ob + h * a->oh;
 		pack(a->d, a->tk, a->scale, (const float *)c->k + n * a->kb + h * a->kh, 1, a->kt, s.kt);
 		pack(a->tk, a->dv, 1, (const float *)c->v + n * a->vb + h * a->vh, a->vt, 1, s.v);
-		for (vl_n at = 0; at < a->tq; at += block) {
-			vl_n rows = a->tq - at < block ? a->tq - at : block;
+		for (vl_n at = own.from; at < own.to; at += block) {
+			vl_n rows = own.to - at < block ? own.to - at : block;
 			times(rows, a->tk, a->d, q + at * a->qt, a->qt, 1, s.kt, 0, s.scores, pitch);
 			vl_kernels->attend(rows, a->tk, s.scores, pitch, c->mask ? c->mask + n * a->mb + h * a->mh + at * a->mpitch : NULL, a->mpitch, s.sum,
 				c->stats ? c->stats + 2 * (i * a->tq + at) : NULL);

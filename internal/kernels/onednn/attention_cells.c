@@ -153,19 +153,19 @@ void vl_attention_cells(void *arg, int part, int parts) {
 	const vl_heads *c = arg;
 	const vl_attn *a = c->a;
 	forward f = place_forward(a, vl_scratch(place_forward(a, NULL).bytes));
-	vl_n all = a->n * a->heads, ks = vl_cells(a->tk), ds = vl_cells(a->d);
-	vl_cell_run keys = {f.k, ds, ds * CELL_SIZE}, values = {f.v, ks, ks * CELL_SIZE};
+	vl_n ks = vl_cells(a->tk), ds = vl_cells(a->d), done = 0;
+	vl_cell_run keys = {f.k, ds, ds * CELL_SIZE, .terms = a->d % CELL}, values = {f.v, ks, ks * CELL_SIZE, .terms = a->tk % CELL};
 	unsigned state = begin();
-	for (vl_n i = vl_from(all, 1, part, parts); i < vl_from(all, 1, part + 1, parts); i++) {
-		vl_n n = i / a->heads, h = i % a->heads;
+	for (vl_queries own; vl_next_queries(a, CELL, part, parts, &done, &own);) {
+		vl_n i = own.head, n = i / a->heads, h = i % a->heads;
 		const void *q = element(c->q, a->q16, n * a->qb + h * a->qh), *k = element(c->k, a->k16, n * a->kb + h * a->kh), *v = element(c->v, a->v16, n * a->vb + h * a->vh);
 		void *o = element(c->o, a->o16, n * a->ob + h * a->oh);
 		for (vl_n t = 0; t < ks; t++)
 			vl_cells_b_turned(element(k, a->k16, t * CELL * a->kt), a->k16, a->kt, least(CELL, a->tk - t * CELL), a->d, f.k + t * ds * CELL_SIZE);
 		for (vl_n e = 0; e < vl_cells(a->dv); e++)
 			vl_cells_b(element(v, a->v16, e * CELL), a->v16, a->vt, least(CELL, a->dv - e * CELL), a->tk, f.v + e * ks * CELL_SIZE);
-		for (vl_n b = 0; b < vl_cells(a->tq); b++) {
-			vl_n at = b * CELL, rows = least(CELL, a->tq - at);
+		for (vl_n at = own.from; at < own.to; at += CELL) {
+			vl_n b = at / CELL, rows = least(CELL, a->tq - at);
 			int mb = tiles(a->tq, b);
 			vl_cells_a(element(q, a->q16, at * a->qt), a->q16, a->qt, rows, a->d, f.q);
 			for (vl_n t = 0; t < ks; t++) vl_cells_multiply(mb, tiles(a->tk, t), f.q, &keys, 1, t, f.s + t * CELL_SIZE, NULL);
@@ -320,7 +320,7 @@ void vl_attention_backward_cells(void *arg, int part, int parts) {
 	backward f = place_backward(a, vl_scratch(place_backward(a, NULL).bytes));
 	vl_n all = a->n * a->heads, qs = vl_cells(a->tq), ks = vl_cells(a->tk), ds = vl_cells(a->d), vs = vl_cells(a->dv), step = f.chunk * CELL_SIZE;
 	int scores = c->dq || c->dk;
-	vl_cell_run qt = {f.qt, ds, 0}, gt = {f.gt, vs, 0}, pairs = {f.pairs, ks, 0};
+	vl_cell_run qt = {f.qt, ds, 0, .terms = a->d % CELL}, gt = {f.gt, vs, 0, .terms = a->dv % CELL}, pairs = {f.pairs, ks, 0, .terms = a->tk % CELL};
 	unsigned state = begin();
 	for (vl_n i = vl_from(all, 1, part, parts); i < vl_from(all, 1, part + 1, parts); i++) {
 		vl_n n = i / a->heads, h = i % a->heads;
@@ -370,11 +370,11 @@ void vl_attention_backward_cells(void *arg, int part, int parts) {
 			}
 			int begins = j0 == 0, ends = j0 + steps == qs;
 			if (c->dv) {
-				vl_cell_run run = {f.g, steps, step};
+				vl_cell_run run = {f.g, steps, step, .terms = ends ? a->tq % CELL : 0};
 				collect(a->tk, a->dv, f.p, step, run, f.c, f.dv, begins, ends, 1, element(c->dv, a->dv16, n * a->dvb + h * a->dvh), a->dv16, a->dvt);
 			}
 			if (c->dk) {
-				vl_cell_run run = {f.q, steps, step};
+				vl_cell_run run = {f.q, steps, step, .terms = ends ? a->tq % CELL : 0};
 				collect(a->tk, a->d, f.ds, step, run, f.c, f.dk, begins, ends, a->scale, element(c->dk, a->dk16, n * a->dkb + h * a->dkh), a->dk16, a->dkt);
 			}
 		}

@@ -13,6 +13,8 @@
 
 #include "lanes.h"
 
+enum { AHEAD = CELL_SIZE }; // numbers of a panel that are fetched before they are due
+
 static int kind; // of products: 0 none, 1 vectors, 2 tiles
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -237,7 +239,8 @@ INLINE void tiles(const int mb, const int nb, const uint16_t *a, const vl_cell_r
 	if (put) put_rows(put, row, put->rows);
 }
 
-// The same in vectors: mb rows from row on, mb and nb constants.
+// The same in vectors: mb rows from row on, mb and nb constants. The processor does not
+// look into a panel's next page.
 INLINE void vectors(const int mb, const int nb, vl_n row, const uint16_t *a, const vl_cell_run *run, vl_n n, vl_n j, float *c) {
 	__m512 s[12][2];
 #pragma GCC unroll 12
@@ -252,7 +255,9 @@ INLINE void vectors(const int mb, const int nb, vl_n row, const uint16_t *a, con
 			for (vl_n q = 0; q < parts * parts; q++) {
 				if (q / parts + q % parts >= parts) continue;
 				const uint16_t *x = first + q / parts * run->a_part, *y = b + q % parts * run->b_part;
-				for (int p = 0; p < CELL; p += 2) {
+				for (int p = 0, end = run->terms && (run->every || i + 1 == run->steps) ? run->terms : CELL; p < end; p += 2) {
+					_mm_prefetch(y + p * 16 + AHEAD, _MM_HINT_T0);
+					if (nb > 1) _mm_prefetch(y + CELL_SIZE / 2 + p * 16 + AHEAD, _MM_HINT_T0);
 					__m512bh b0 = (__m512bh)_mm512_loadu_si512(y + p * 16), b1 = nb > 1 ? (__m512bh)_mm512_loadu_si512(y + CELL_SIZE / 2 + p * 16) : b0;
 #pragma GCC unroll 12
 					for (int r = 0; r < mb; r++) {
@@ -276,15 +281,20 @@ INLINE void vectors(const int mb, const int nb, vl_n row, const uint16_t *a, con
 
 void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put) {
 	if (kind < 2) {
-		vl_n i = 0;
-		for (; i + 12 <= 16 * mb; i += 12) {
-			if (nb > 1) vectors(12, 2, i, a, runs, n, j, c);
-			else vectors(12, 1, i, a, runs, n, j, c);
+#define ROWS(count, from) \
+	do { \
+		if (nb > 1) vectors(count, 2, from, a, runs, n, j, c); \
+		else vectors(count, 1, from, a, runs, n, j, c); \
+	} while (0)
+		if (mb > 1) {
+			ROWS(12, 0);
+			ROWS(12, 12);
+			ROWS(8, 24);
+		} else {
+			ROWS(8, 0);
+			ROWS(8, 8);
 		}
-		for (; i < 16 * mb; i += 4) {
-			if (nb > 1) vectors(4, 2, i, a, runs, n, j, c);
-			else vectors(4, 1, i, a, runs, n, j, c);
-		}
+#undef ROWS
 		if (put) vl_cells_put(put);
 		return;
 	}

@@ -28,14 +28,15 @@ void vl_cells_end(void);
 // of the run before, skip cells further on. parts: numbers are sums of so many (0 is
 // 1), the further ones a_part and b_part behind each other. Of their products those
 // are made that are not less than the last part alone. passing: b, of one part,
-// passes by cells of a that stay in the nearest cache, and leaves it to them.
+// passes by cells of a that stay in the nearest cache, and leaves it to them. terms: of
+// the last step, or of every one, so many are not zeros (0 is all).
 typedef struct {
 	const uint16_t *b;
 	vl_n steps, panel;
 	const uint16_t *from;
 	const vl_n *at;
 	vl_n ld, skip, parts, a_part, b_part;
-	int passing;
+	int passing, terms, every;
 } vl_cell_run;
 
 // Sums that go to rows of y, as elements from byte at on: bf16 or float32, added to

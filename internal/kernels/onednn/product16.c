@@ -349,7 +349,8 @@ static void add_thin(const call *c, chunk *k) {
 	vl_n thin = thin_steps(p);
 	if (!p->r) return;
 	vl_n parts = vl_thin_in_parts(p) ? p->parts : 1, each = thin / parts;
-	add_whole(k, (vl_cell_run){c->hb, each, each * CELL_SIZE}, parts, 0);
+	vl_n terms = parts > 1 ? p->r : p->r * up_parts(p->parts, p->r);
+	add_whole(k, (vl_cell_run){c->hb, each, each * CELL_SIZE, .terms = terms % CELL}, parts, 0);
 }
 
 // Whether tiles can take a first factor from where it lies: whole cells of terms,
@@ -388,10 +389,10 @@ static void multiply(void *arg, int part, int parts) {
 		}
 		for (k.step = 0; k.step < own; k.step += each) {
 			k.n = k.ahead = 0, k.steps = own - k.step < each ? own - k.step : each, k.packed = direct ? 0 : k.steps * p->parts;
-			add_whole(&k, (vl_cell_run){c->b + k.step * CELL_SIZE, k.steps, own * CELL_SIZE, NULL, direct ? at : NULL, p->lda}, p->parts, 0);
+			vl_n terms = p->k - k.step * CELL < k.steps * CELL ? p->k - k.step * CELL : k.steps * CELL;
+			add_whole(&k, (vl_cell_run){c->b + k.step * CELL_SIZE, k.steps, own * CELL_SIZE, NULL, direct ? at : NULL, p->lda, .terms = terms % CELL}, p->parts, 0);
 			if (turned) k.runs[0].b = k.turned, k.runs[0].panel = 0, k.runs[0].b_part = k.steps * CELL_SIZE;
 			if (last_pass(&k)) add_thin(c, &k);
-			vl_n terms = p->k - k.step * CELL < k.steps * CELL ? p->k - k.step * CELL : k.steps * CELL;
 			for (vl_n i = 0; i < k.blocks; i++) {
 				const char *a = (const char *)c->a + ((i0 + i * CELL) * p->lda + k.step * CELL) * size;
 				if (!direct) {
@@ -416,6 +417,7 @@ typedef struct {
 	vl_n ld, k;
 } map;
 
+static vl_n map_terms(const map *m, vl_n taps) { return (m->joined ? taps * m->k : m->k) % CELL; }
 static vl_n map_steps(const map *m, vl_n taps) { return m->joined ? vl_cells(taps * m->k) : taps * vl_cells(m->k); }
 
 // join copies the terms of all taps of a row behind each other.
@@ -459,7 +461,7 @@ static void windows(const vl_window *w, const chunk *k, vl_n i, const vl_phase *
 static void steps_of(chunk *k, const vl_phase *f, vl_n all, const map *m, const uint16_t *b, vl_n parts) {
 	vl_n steps = map_steps(m, all), panel = steps * CELL_SIZE, each = vl_cells(m->k), own = map_steps(m, f->n);
 	if (f->n == all) {
-		add_whole(k, (vl_cell_run){b, steps, panel}, parts, 0);
+		add_whole(k, (vl_cell_run){b, steps, panel, .terms = map_terms(m, all)}, parts, 0);
 		return;
 	}
 	for (vl_n t = 0; t < f->n; t++) add_run(k, (vl_cell_run){b + f->tap[t].tap * each * CELL_SIZE, each, panel * parts, .parts = parts, .a_part = own * CELL_SIZE, .b_part = panel});
@@ -510,10 +512,11 @@ static void convolve(void *arg, int at, int parts) {
 
 // Without a stride a window's pixels move on as the row does, so that a map in bf16
 // with a border of zeros holds every tap's cells as they are: only the border is
-// made, and rows that reach from one line into the next are left out.
+// made, and rows that reach from one line into the next are left out. Tiles make these
+// for nothing; without tiles they take longer than packing.
 int vl_slides(const vl_product *p) {
 	const vl_window *w = &p->at;
-	return p->window && p->join == 1 && p->k % CELL == 0 && w->sh * w->sw == 1;
+	return p->window && vl_has_tiles() && p->join == 1 && p->k % CELL == 0 && w->sh * w->sw == 1;
 }
 
 // A strip of lines of one picture with its border.
@@ -686,7 +689,7 @@ static void lines(void *arg, int part, int parts) {
 	for (vl_n ky = 0; ky < w->kh; ky++) at[ky] = ky * w->dh * width;
 	chunk k;
 	k.turned = NULL, k.n = k.ahead = k.packed = k.step = 0, k.steps = k.all = w->kh, k.cells = thin, k.a = (uint16_t *)(space + bytes);
-	add_whole(&k, (vl_cell_run){c->b, w->kh, w->kh * CELL_SIZE, NULL, at, w->sw * p->k}, 1, 0);
+	add_whole(&k, (vl_cell_run){c->b, w->kh, w->kh * CELL_SIZE, NULL, at, w->sw * p->k, .terms = w->kw * p->k, .every = 1}, 1, 0);
 	k.mapped[0] = 1, k.mapped[1] = 0;
 	add_thin(c, &k);
 	k.own = vl_share_of(p, p->m / w->ow, 1, vl_cells(p->n), part, parts);

@@ -130,6 +130,11 @@ static void T(panel)(const vl_segment *seg, vl_n segs, vl_n m, vl_n j, const flo
 		} else if (m - i <= 4) {
 			if (cols > LANES) EACH(4, 2);
 			else EACH(4, 1);
+#if MR > 8
+		} else if (m - i <= 8) {
+			if (cols > LANES) EACH(8, 2);
+			else EACH(8, 1);
+#endif
 		} else if (cols > LANES) EACH(MR, 2);
 		else EACH(MR, 1);
 	}

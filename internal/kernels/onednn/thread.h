@@ -38,11 +38,15 @@ typedef struct {
 	vl_n row, rows_end, panel, panels_end;
 } vl_share_of_product;
 
+static inline vl_n vl_most_of(vl_n n, int parts) { return (n + parts - 1) / parts; }
+
 // m rows are dealt in pieces of unit. Where the weights are the larger factor panels
-// are: then every thread reads all of a and its part of b. h belongs to rows.
+// are: then every thread reads all of a and its part of b. So they are where that is
+// fairer and rows need no packing. h belongs to rows.
 static inline vl_share_of_product vl_share_of(const vl_product *p, vl_n m, vl_n unit, vl_n panels, int part, int parts) {
-	vl_n taps = p->window ? p->at.kh * p->at.kw : 1;
-	if (parts > 1 && !p->r && p->n * taps > p->m && (panels % parts == 0 || panels >= 4 * parts))
+	vl_n taps = p->window ? p->at.kh * p->at.kw : 1, units = (m + unit - 1) / unit;
+	int fairer = !p->window && p->parts <= 1 && vl_most_of(panels, parts) * units < vl_most_of(units, parts) * panels;
+	if (parts > 1 && !p->r && (fairer || p->n * taps > p->m && (panels % parts == 0 || panels >= 4 * parts)))
 		return (vl_share_of_product){0, m, vl_from(panels, 1, part, parts), vl_from(panels, 1, part + 1, parts)};
 	return (vl_share_of_product){vl_from(m, unit, part, parts), vl_from(m, unit, part + 1, parts), 0, panels};
 }
