@@ -56,6 +56,7 @@ func cosine(a, b []float32) float64 {
 // and at the worst parameter.
 func TestBF16Gradients(t *testing.T) {
 	data := pictureFolder(t, 2, 4, 1)
+	compared := false
 	for _, model := range []string{"vit_tiny_timmstyle/vit_tiny_p16_224_tinyimagenet_timmstyle_op17.onnx", "squeezenet1.1/squeezenet1.1_fp32.onnx"} {
 		model := testdata.Real(t, model)
 		w, wide := gradients(t, model, data, DTypeF32)
@@ -65,8 +66,10 @@ func TestBF16Gradients(t *testing.T) {
 		}{{DTypeBF16, .999, .99}, {DTypeBF16x2, 1 - 1e-8, 1 - 1e-5}} {
 			r, narrow := gradients(t, model, data, want.dtype)
 			if r.session.dtype != want.dtype {
-				t.Skipf("%s is not faster here", want.dtype)
+				t.Logf("%s is not faster here: not compared", want.dtype)
+				continue
 			}
+			compared = true
 			if a, b := arena(t, r), arena(t, w); a > b || want.dtype == DTypeBF16 && r.net.Annotation.Family == "vit" && 10*a > 7*b {
 				t.Errorf("%s: values take %d bytes, %d in float32", model, a, b)
 			}
@@ -84,6 +87,9 @@ func TestBF16Gradients(t *testing.T) {
 				t.Errorf("%s in %s: cosine 1 − %.2g, at worst 1 − %.2g (%s); want %g and %g, and not 1", model, want.dtype, 1-c, 1-worst, at, want.all, want.worst)
 			}
 		}
+	}
+	if !compared {
+		t.Skip("bf16 is not faster on this processor")
 	}
 }
 
