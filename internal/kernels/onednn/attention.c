@@ -4,7 +4,6 @@
 // probabilities that never leave the cache. The backward pass makes them again.
 
 #include "attention.h"
-#include "thread.h"
 
 // How many queries a block has: their scores stay in a core's own cache.
 static vl_n block_rows(const vl_attn *a) {

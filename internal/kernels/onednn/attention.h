@@ -2,7 +2,6 @@
 // attention_cells.c in bf16.
 #ifndef VL_ATTENTION_H
 #define VL_ATTENTION_H
-#include "native.h"
 #include "thread.h"
 
 // What an attention is called with; the heads of all pictures are dealt out, and forward

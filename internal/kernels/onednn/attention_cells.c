@@ -7,7 +7,6 @@
 
 #include "attention.h"
 #include "cells.h"
-#include "thread.h"
 
 #if defined(__x86_64__)
 #include <math.h>

@@ -296,7 +296,7 @@ func (k *Kernels) ownConv(p kernels.Conv, backward bool) bool {
 
 // winograd reports whether a convolution, or the gradient of its input, is made by
 // Winograd's algorithm, in float32 whatever the maps are: a quarter of the
-// multiplications is less than what one of fewer bits saves, but in tiles.
+// multiplications is less work than all of them in bf16, unless tiles make those.
 func (k *Kernels) winograd(p kernels.Conv, backward bool) bool {
 	if !p.W.Frozen || p.Groups != 1 || half(p.W) || (k.bf16 || k.parts == 2) && Tiles() {
 		return false

@@ -35,15 +35,15 @@ void vl_winograd_pack(vl_n k, vl_n n, vl_n st, vl_n sk, vl_n sn, const float *w,
 
 typedef struct {
 	const vl_product *p;
-	const char *a;
+	const void *a;
 	const float *u, *thin, *d, *bias;
 	float *h;
-	char *y;
+	void *y;
 } call;
 
 // A map of k channels and its values at the points, of which most tiles have room.
 typedef struct {
-	const char *x;
+	const void *x;
 	int half;
 	vl_n ld, k, wide; // wide: k in whole vectors
 	float *v;
@@ -57,13 +57,13 @@ typedef struct {
 static vl_n whole(vl_n n) { return (n + 15) / 16 * 16; }
 
 static void points_of(const vl_window *w, const pass *s, const map *m) {
-	vl_n pt = w->backward ? 2 - w->pt : w->pt, pl = w->backward ? 2 - w->pl : w->pl, size = m->half ? 2 : 4;
+	vl_n pt = w->backward ? 2 - w->pt : w->pt, pl = w->backward ? 2 - w->pl : w->pl;
 	for (vl_n i = 0; i < s->n; i++) {
 		vl_n t = s->first + i, picture = t / (s->high * s->wide), y0 = t / s->wide % s->high * SIDE - pt, x0 = t % s->wide * SIDE - pl;
 		const void *pixel[POINTS];
 		for (int q = 0; q < POINTS; q++) {
 			vl_n y = y0 + q / PATCH, x = x0 + q % PATCH;
-			pixel[q] = y < 0 || y >= w->h || x < 0 || x >= w->w ? (const void *)zeros : m->x + ((picture * w->h + y) * w->w + x) * m->ld * size;
+			pixel[q] = y < 0 || y >= w->h || x < 0 || x >= w->w ? zeros : vl_at(m->x, ((picture * w->h + y) * w->w + x) * m->ld, m->half);
 		}
 		vl_kernels->points_of(pixel, m->half, m->k, m->v + i * m->wide, s->most * m->wide);
 	}
@@ -95,7 +95,7 @@ static void outputs(const vl_window *w, const pass *s, const float *m, vl_n pitc
 		for (int q = 0; q < SIDE * SIDE; q++) {
 			vl_n py = y0 + q / SIDE, px = x0 + q % SIDE, pixel = (picture * w->oh + py) * w->ow + px;
 			int inside = py < w->oh && px < w->ow;
-			o->y[q] = inside ? (char *)y + pixel * ldy * (o->half ? 2 : 4) : NULL;
+			o->y[q] = inside ? vl_at(y, pixel * ldy, o->half) : NULL;
 			o->h[q] = inside && o->r ? h + pixel * ldh : zeros;
 		}
 		vl_kernels->of_points(m + i * pitch, s->most * pitch, n, o);
@@ -111,7 +111,7 @@ static void convolve(void *arg, int part, int parts) {
 	vl_n mr = vl_kernels->rows, width = vl_kernels->columns, panels = (p->n + width - 1) / width;
 	vl_share_of_product own = vl_share_of(p, p->m / (w->oh * w->ow) * s.high * s.wide, mr, panels, part, parts);
 	vl_n cols = (own.panels_end < panels ? own.panels_end * width : p->n) - own.panel * width, tiles = own.rows_end - own.row;
-	map maps[2] = {{c->a, p->a16, p->lda, p->k, whole(p->k)}, {(const char *)c->h, 0, p->ldh, p->r, wide ? whole(p->r) : 0}};
+	map maps[2] = {{c->a, p->a16, p->lda, p->k, whole(p->k)}, {c->h, 0, p->ldh, p->r, wide ? whole(p->r) : 0}};
 	const float *u[2] = {c->u, c->thin};
 	vl_n n = whole(cols > p->r ? cols : p->r), k = maps[0].wide + maps[1].wide;
 	// Kernels from further away pass by as few times as can be.
