@@ -1,4 +1,4 @@
-# vislora. Targets: setup build demo demo-detect demo-segment test test-all test-nocgo race lint fuzz bench bench-all conformance matrix fmt generate env clean
+# vislora. Targets: setup build demo demo-detect demo-segment test test-all test-nocgo test-tiles race lint fuzz bench bench-all conformance matrix fmt generate env clean
 #
 # Every target makes the machine ready first (scripts/setup.sh, which does
 # nothing when all is there) and builds with what is there: oneDNN and OpenCV
@@ -7,7 +7,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: setup ready build demo demo-detect demo-segment test test-all test-nocgo vet race lint fuzz bench bench-all fmt fmt-check generate env clean
+.PHONY: setup ready build demo demo-detect demo-segment test test-all test-nocgo test-tiles vet race lint fuzz bench bench-all fmt fmt-check generate env clean
 
 FUZZTIME ?= 30s
 VIDEO ?= 0
@@ -71,6 +71,11 @@ test-all: ready fmt-check vet
 test-nocgo:
 	@CGO_ENABLED=0 go vet ./...
 	@CGO_ENABLED=0 go test -timeout 20m ./...
+
+# What runs on AMX's tiles, on a processor that has bf16 in vectors but no tiles.
+test-tiles: ready
+	@grep -qm 1 avx512_bf16 /proc/cpuinfo || { echo "test-tiles: this processor has no avx512_bf16"; exit 1; }; \
+	CGO_CFLAGS="-O2 -g -DVL_EMULATED_TILES" go test -short -count=1 -timeout 30m -tags "$(TAGS)" ./internal/kernels/... ./vision/engine
 
 vet:
 	@tags="$(TAGS)"; if [ -n "$$tags" ]; then go vet -tags "$$tags" ./...; fi

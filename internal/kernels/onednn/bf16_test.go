@@ -139,8 +139,9 @@ func TestBF16x3Error(t *testing.T) {
 			}
 			three, whole := math.Sqrt(off[0]), math.Sqrt(off[1])
 			t.Logf("%d terms, 2^-%g: off by %.2g in three parts, %.2g in float32, of the sum of magnitudes", depth, spread, three, whole)
-			if three > 2*whole {
-				t.Errorf("%d terms, 2^-%g: off by %g, more than twice the %g of float32", depth, spread, three, whole)
+			// A term is six products, each of which is rounded.
+			if three > 3*whole {
+				t.Errorf("%d terms, 2^-%g: off by %g, more than three times the %g of float32", depth, spread, three, whole)
 			}
 		}
 	}

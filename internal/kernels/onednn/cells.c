@@ -12,6 +12,9 @@
 #pragma GCC target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,prefer-vector-width=512")
 
 #include "lanes.h"
+#ifdef VL_EMULATED_TILES
+#include "tiles_emulated.h"
+#endif
 
 enum { AHEAD = CELL_SIZE }; // numbers of a panel that are fetched before they are due
 
@@ -28,6 +31,9 @@ static void find(void) {
 	kind = __builtin_cpu_is("amd");
 	__asm__("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "0"(7), "2"(0));
 	if ((d >> 22 & 1) && (d >> 24 & 1) && !syscall(SYS_arch_prctl, REQUEST, TILES)) kind = 2;
+#ifdef VL_EMULATED_TILES
+	kind = 2;
+#endif
 }
 
 int vl_has_cells(void) {
