@@ -12,6 +12,15 @@ import (
 // DefaultQuality is the JPEG quality that [WriteFile] uses.
 const DefaultQuality = 92
 
+// EncodeJPEG is im as a JPEG file of a quality from 1 to 100.
+func EncodeJPEG(im *vision.Image, quality int) ([]byte, error) {
+	quality = min(max(quality, 1), 100)
+	if out, ok := writeJPEG(im, quality); ok {
+		return out, nil
+	}
+	return encodeJPEG(im, quality)
+}
+
 // WriteFile encodes by the extension, .png, .jpg or .jpeg. The file appears
 // under its name only when it is complete.
 func WriteFile(path string, im *vision.Image) error {

@@ -15,9 +15,8 @@ func EncodePNG(im *vision.Image) ([]byte, error) {
 	return encode(im, gocv.PNGFileExt, []int{int(gocv.IMWritePngCompression), 3})
 }
 
-// EncodeJPEG is im as a JPEG file of a quality from 1 to 100.
-func EncodeJPEG(im *vision.Image, quality int) ([]byte, error) {
-	return encode(im, gocv.JPEGFileExt, []int{int(gocv.IMWriteJpegQuality), min(max(quality, 1), 100)})
+func encodeJPEG(im *vision.Image, quality int) ([]byte, error) {
+	return encode(im, gocv.JPEGFileExt, []int{int(gocv.IMWriteJpegQuality), quality})
 }
 
 func encode(im *vision.Image, ext gocv.FileExt, params []int) (out []byte, err error) {

@@ -17,9 +17,8 @@ func EncodePNG(im *vision.Image) ([]byte, error) {
 	return encode(im, imaging.PNG, imaging.PNGCompressionLevel(png.BestSpeed))
 }
 
-// EncodeJPEG is im as a JPEG file of a quality from 1 to 100.
-func EncodeJPEG(im *vision.Image, quality int) ([]byte, error) {
-	return encode(im, imaging.JPEG, imaging.JPEGQuality(min(max(quality, 1), 100)))
+func encodeJPEG(im *vision.Image, quality int) ([]byte, error) {
+	return encode(im, imaging.JPEG, imaging.JPEGQuality(quality))
 }
 
 func encode(im *vision.Image, f imaging.Format, o imaging.EncodeOption) ([]byte, error) {

@@ -2,7 +2,7 @@
 
 // OpenCV's readers and writers of picture files, loaded when one is first
 // called. libopencv_imgcodecs brings 120 libraries into a process, which took
-// most of the time that a short one lives; a JPEG is read without it
+// most of the time that a short one lives; a JPEG is read and written without it
 // (jpeg_native.go). These definitions stand before the library's own, so that
 // nothing is left for the linker to take from it, and --as-needed
 // (imgcodecs_lazy.go) leaves it out.

@@ -94,3 +94,41 @@ int vislora_jpeg_read(vislora_jpeg *j, const uint8_t *data, size_t n, int width,
 	jpeg_abort_decompress(d); // what lies below is not read
 	return 0;
 }
+
+// Of an encoder, which has no state between pictures.
+typedef struct {
+	struct jpeg_compress_struct c;
+	struct jpeg_error_mgr errors;
+	jmp_buf out;
+} encoder;
+
+static void leave_encoder(j_common_ptr c) { longjmp(((encoder *)c->client_data)->out, 1); }
+
+int vislora_jpeg_write(const uint8_t *rgb, int width, int height, int quality, uint8_t **out, unsigned long *n) {
+	encoder e = {.c = {.client_data = &e}};
+	struct jpeg_compress_struct *c = &e.c;
+	*out = NULL, *n = 0;
+	c->err = jpeg_std_error(&e.errors);
+	e.errors.error_exit = leave_encoder;
+	e.errors.output_message = quiet;
+	if (width > JPEG_MAX_DIMENSION || height > JPEG_MAX_DIMENSION) return 1;
+	if (setjmp(e.out)) { // no memory; *out may be freed already
+		jpeg_destroy_compress(c);
+		return 1;
+	}
+	jpeg_create_compress(c);
+	jpeg_mem_dest(c, out, n);
+	c->image_width = width, c->image_height = height;
+	c->input_components = 3;
+	c->in_color_space = JCS_RGB;
+	jpeg_set_defaults(c);
+	jpeg_set_quality(c, quality, TRUE);
+	jpeg_start_compress(c, TRUE);
+	while ((int)c->next_scanline < height) {
+		JSAMPROW row = (JSAMPROW)rgb + (size_t)c->next_scanline * width * 3;
+		jpeg_write_scanlines(c, &row, 1);
+	}
+	jpeg_finish_compress(c);
+	jpeg_destroy_compress(c);
+	return 0;
+}

@@ -4,6 +4,7 @@ package cv
 
 /*
 #cgo LDFLAGS: -ljpeg
+#include <stdlib.h>
 #include "jpeg.h"
 */
 import "C"
@@ -15,7 +16,7 @@ import (
 	"github.com/vislora/vislora/vision"
 )
 
-// PlainJPEG tells whether plain JPEGs are read without OpenCV.
+// PlainJPEG tells whether plain JPEGs are read, and JPEGs written, without OpenCV.
 const PlainJPEG = true
 
 // jpegReader reads plain JPEGs with libjpeg, which OpenCV calls too, but
@@ -44,4 +45,19 @@ func (r *jpegReader) read(dst *vision.Image, data []byte, h Header, region image
 func (r *jpegReader) close() {
 	C.vislora_jpeg_free(r.c)
 	r.c = nil
+}
+
+// writeJPEG is im as a JPEG file, the same bytes as OpenCV's; false where libjpeg
+// does not take it, and OpenCV says why.
+func writeJPEG(im *vision.Image, quality int) ([]byte, bool) {
+	if im.W < 1 || im.H < 1 {
+		return nil, false
+	}
+	var out *C.uint8_t
+	var n C.ulong
+	if C.vislora_jpeg_write((*C.uint8_t)(unsafe.SliceData(im.Pix)), C.int(im.W), C.int(im.H), C.int(quality), &out, &n) != 0 {
+		return nil, false
+	}
+	defer C.free(unsafe.Pointer(out))
+	return C.GoBytes(unsafe.Pointer(out), C.int(n)), true
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/vislora/vislora/vision"
 )
 
-// PlainJPEG tells whether plain JPEGs are read without OpenCV.
+// PlainJPEG tells whether plain JPEGs are read, and JPEGs written, without OpenCV.
 const PlainJPEG = false
 
 // jpegReader leaves everything to the decoder in this build.
@@ -17,3 +17,6 @@ type jpegReader struct{}
 func (r *jpegReader) read(*vision.Image, []byte, Header, image.Rectangle, int) bool { return false }
 
 func (r *jpegReader) close() {}
+
+// writeJPEG leaves everything to the encoder in this build.
+func writeJPEG(*vision.Image, int) ([]byte, bool) { return nil, false }

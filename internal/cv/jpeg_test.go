@@ -97,6 +97,34 @@ func TestJPEGEqualsOpenCV(t *testing.T) {
 	}
 }
 
+// libjpeg called directly writes OpenCV's bytes.
+func TestJPEGWrittenEqualsOpenCV(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	for _, size := range []image.Point{{1, 1}, {1, 40}, {17, 3}, {64, 64}, {333, 221}} {
+		im := vision.NewImage(size.X, size.Y)
+		for i := range im.Pix {
+			im.Pix[i] = uint8(i/7 + rng.IntN(90))
+		}
+		for _, quality := range []int{1, 50, 92, 100} {
+			want, err := encodeJPEG(im, quality)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, ok := writeJPEG(im, quality)
+			if !ok || !bytes.Equal(got, want) {
+				t.Errorf("%v at quality %d: %d bytes (%v), OpenCV writes %d", size, quality, len(got), ok, len(want))
+			}
+		}
+	}
+	// What libjpeg does not take is an error of the encoder.
+	if _, ok := writeJPEG(vision.NewImage(65536, 1), 90); ok {
+		t.Error("65536 columns are written")
+	}
+	if _, ok := writeJPEG(&vision.Image{}, 90); ok {
+		t.Error("an empty picture is written")
+	}
+}
+
 // Bytes changed at random never break the process.
 func TestJPEGDamaged(t *testing.T) {
 	var r jpegReader
