@@ -42,11 +42,8 @@ type Batch struct {
 	done    chan struct{}
 }
 
-// NewBatch is a batch of n pictures with inputs of size values. Targets are
-// kept when classes is above 0.
-func NewBatch(n, size, classes int) *Batch { return BatchOver(make([]float32, n*size), n, classes) }
-
-// BatchOver is [NewBatch] over memory that belongs to the caller.
+// BatchOver is a batch of n pictures with their inputs in memory that belongs to the
+// caller. Targets are kept when classes is above 0.
 func BatchOver(x []float32, n, classes int) *Batch {
 	return &Batch{
 		X: x, Labels: make([]int64, n), Keys: make([]int64, n), Targets: make([]float32, n*classes),

@@ -49,8 +49,10 @@ type LoaderConfig struct {
 	// own Kept is set.
 	Kept func(places []int) bool
 	// Buffers are the batches that are filled in turn; two or more let the
-	// workers run ahead. None: three are allocated.
+	// workers run ahead. None: three are allocated, their pictures by Room (nil:
+	// make).
 	Buffers []*Batch
+	Room    func(values int) []float32
 }
 
 // Loader decodes and augments on several goroutines and delivers batches in an
@@ -119,6 +121,15 @@ func (l *Loader) Steps() int {
 
 // Batch is the number of pictures in a full batch.
 func (l *Loader) Batch() int { return l.c.Batch }
+
+// Memory is where the pictures of batches are read into, which between epochs may
+// serve something else.
+func (l *Loader) Memory() (x [][]float32) {
+	for _, b := range l.c.Buffers {
+		x = append(x, b.X)
+	}
+	return x
+}
 
 // MovedBytes is the size of what [Batch.Moved] gives.
 func (l *Loader) MovedBytes() int {

@@ -205,8 +205,8 @@ func TestMaskLoaderWritesIntoTheCallersMemory(t *testing.T) {
 	for name, c := range map[string]LoaderConfig{
 		"masks move with the pixels of Scenes": {Samples: s, Pipeline: pictures, Masks: planes, Batch: 2},
 		"there is room for -1 objects":         {Samples: s, Scenes: p, MaxObjects: -1, Masks: planes, Batch: 2},
-		"room for masks of 0 pixels":           {Samples: s, Scenes: p, MaxObjects: 5, Masks: planes, Batch: 2, Buffers: []*Batch{NewSceneBatch(2, n, 5)}},
-		"buffer 1 has room for masks of 768":   {Samples: s, Scenes: p, MaxObjects: 5, Batch: 2, Buffers: []*Batch{NewSceneBatch(2, n, 5), NewMaskBatch(2, n, 5)}},
+		"room for masks of 0 pixels":           {Samples: s, Scenes: p, MaxObjects: 5, Masks: planes, Batch: 2, Buffers: []*Batch{SceneBatchOver(make([]float32, 2*n), make([]float32, 2*5*5), 2)}},
+		"buffer 1 has room for masks of 768":   {Samples: s, Scenes: p, MaxObjects: 5, Batch: 2, Buffers: []*Batch{SceneBatchOver(make([]float32, 2*n), make([]float32, 2*5*5), 2), MaskBatchOver(make([]float32, 2*n), make([]float32, 2*5*5), make([]uint8, 2*n/3), 2)}},
 		"buffer 0 has room for masks of 384":   {Samples: s, Scenes: p, Masks: planes, Batch: 2, Buffers: []*Batch{MaskBatchOver(x, nil, mask[:n/3], 2)}},
 	} {
 		if _, err := NewLoader(c); err == nil || !strings.Contains(err.Error(), name) {

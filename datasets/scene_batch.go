@@ -1,13 +1,7 @@
 package datasets
 
-// NewSceneBatch is a batch of n pictures with inputs of size values and room
-// for so many objects in each.
-func NewSceneBatch(n, size, objects int) *Batch {
-	return SceneBatchOver(make([]float32, n*size), make([]float32, n*objects*5), n)
-}
-
-// SceneBatchOver is [NewSceneBatch] over memory that belongs to the caller:
-// boxes is (n, M, 5).
+// SceneBatchOver is [BatchOver] with boxes, (n, M, 5), in memory that belongs to the
+// caller.
 func SceneBatchOver(x, boxes []float32, n int) *Batch {
 	b := BatchOver(x, n, 0)
 	b.objects = len(boxes) / (5 * n)
@@ -21,14 +15,8 @@ func (b *Batch) boxes(i int) []float32 {
 	return b.Boxes[i*n:][:n:n]
 }
 
-// NewMaskBatch is [NewSceneBatch] with the classes of the pixels; objects may
-// be 0.
-func NewMaskBatch(n, size, objects int) *Batch {
-	return MaskBatchOver(make([]float32, n*size), make([]float32, n*objects*5), make([]uint8, n*size/3), n)
-}
-
-// MaskBatchOver is [NewMaskBatch] over memory that belongs to the caller: boxes
-// is (n, M, 5) or empty, mask is (n, H, W).
+// MaskBatchOver is [SceneBatchOver] with the classes of the pixels, (n, H, W); boxes
+// may be empty.
 func MaskBatchOver(x, boxes []float32, mask []uint8, n int) *Batch {
 	b := SceneBatchOver(x, boxes, n)
 	b.plane = len(mask) / n

@@ -43,13 +43,19 @@ func (c *LoaderConfig) plane(size int) int {
 
 // newBatch has room for what is delivered.
 func (c *LoaderConfig) newBatch(size int) *Batch {
-	switch {
-	case c.Masks != nil:
-		return NewMaskBatch(c.Batch, size, c.MaxObjects).withShares(c.Batch, c.Shares.Cells())
-	case c.Scenes != nil:
-		return NewSceneBatch(c.Batch, size, c.MaxObjects).withShares(c.Batch, c.Shares.Cells())
+	room := c.Room
+	if room == nil {
+		room = func(n int) []float32 { return make([]float32, n) }
 	}
-	return NewBatch(c.Batch, size, c.Classes)
+	n, x := c.Batch, room(c.Batch*size)
+	if c.Scenes == nil {
+		return BatchOver(x, n, c.Classes)
+	}
+	boxes := make([]float32, n*c.MaxObjects*5)
+	if c.Masks == nil {
+		return SceneBatchOver(x, boxes, n).withShares(n, c.Shares.Cells())
+	}
+	return MaskBatchOver(x, boxes, make([]uint8, n*c.plane(size)), n).withShares(n, c.Shares.Cells())
 }
 
 // SetScenes changes the pipeline from the next [Loader.Epoch] on, as for the

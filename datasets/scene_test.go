@@ -252,9 +252,9 @@ func TestSceneLoaderWritesIntoTheCallersMemory(t *testing.T) {
 		"there are none":         {Scenes: p, MaxObjects: 5, Batch: 2},
 		"room for 0 objects":     {Samples: s, Scenes: p, Batch: 2},
 		"targets of 3 classes":   {Samples: s, Scenes: p, MaxObjects: 5, Batch: 2, Classes: 3},
-		"room for 4 objects":     {Samples: s, Scenes: p, MaxObjects: 5, Batch: 2, Buffers: []*Batch{NewSceneBatch(2, p.Len(), 4)}},
-		"room for 0 objects of":  {Samples: s, Scenes: p, MaxObjects: 5, Batch: 2, Buffers: []*Batch{NewBatch(2, p.Len(), 0)}},
-		"room for 2304 values":   {Samples: s, Scenes: p, MaxObjects: 5, Batch: 2, Buffers: []*Batch{NewSceneBatch(1, p.Len(), 5)}},
+		"room for 4 objects":     {Samples: s, Scenes: p, MaxObjects: 5, Batch: 2, Buffers: []*Batch{SceneBatchOver(make([]float32, 2*p.Len()), make([]float32, 2*4*5), 2)}},
+		"room for 0 objects of":  {Samples: s, Scenes: p, MaxObjects: 5, Batch: 2, Buffers: []*Batch{BatchOver(make([]float32, 2*p.Len()), 2, 0)}},
+		"room for 2304 values":   {Samples: s, Scenes: p, MaxObjects: 5, Batch: 2, Buffers: []*Batch{SceneBatchOver(make([]float32, 1*p.Len()), make([]float32, 1*5*5), 1)}},
 		"the batch is 0":         {Samples: s, Scenes: p, MaxObjects: 5},
 		"6 images do not fill o": {Samples: s, Scenes: p, MaxObjects: 5, Batch: 7, DropLast: true},
 	} {

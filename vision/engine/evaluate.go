@@ -23,6 +23,7 @@ type evaluator struct {
 	batch   int
 	workers int
 	cache   *datasets.Cache
+	memory  [][]float32 // that pictures are read into; nil until it is needed
 	scratch []float32
 	kept    *kept // of the samples that every epoch is validated on; nil: nothing
 }
@@ -33,6 +34,23 @@ func newEvaluator(n *Network, s *session, pre vision.Preprocess, batch, workers 
 		batch = min(batch, 2*s.team.Size())
 	}
 	return &evaluator{net: n, session: s, run: newRunner(s.team, s.kernels, n.predictor()), pre: pre, batch: batch, workers: workers, cache: cache}
+}
+
+// batches have room for n pictures of so many values, in the memory of those before them
+// where that is enough.
+func (e *evaluator) batches(n, size int) []*datasets.Batch {
+	const ahead = 3
+	if len(e.memory) == 0 || len(e.memory[0]) < n*size {
+		e.memory = nil
+		for range ahead {
+			e.memory = append(e.memory, make([]float32, n*size))
+		}
+	}
+	var out []*datasets.Batch
+	for _, x := range e.memory {
+		out = append(out, datasets.BatchOver(x, n, 0))
+	}
+	return out
 }
 
 func (e *evaluator) close() {
@@ -68,7 +86,8 @@ func (e *evaluator) eachOutputs(ctx context.Context, samples []datasets.Sample, 
 		return nil, err
 	}
 	k := e.kept.of(samples)
-	loader, err := datasets.NewLoader(datasets.LoaderConfig{Samples: samples, Pipeline: pipe, Batch: max(1, min(e.batch, len(samples))), Workers: e.workers, Cache: e.cache, Kept: k.all})
+	batch := max(1, min(e.batch, len(samples)))
+	loader, err := datasets.NewLoader(datasets.LoaderConfig{Samples: samples, Pipeline: pipe, Batch: batch, Workers: e.workers, Cache: e.cache, Kept: k.all, Buffers: e.batches(batch, pipe.Len())})
 	if err != nil {
 		return nil, err
 	}

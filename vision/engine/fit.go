@@ -79,8 +79,8 @@ func (r *run) estimate(images int) (total, pictures int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	// Training and scoring read three batches ahead each; one is copied on its way.
-	pictures = train.total() - int64(train.packed) + val.total() - int64(val.packed) + 7*4*int64(r.c.Batch*r.inputLen())
+	// Three batches are read ahead; one is copied on its way.
+	pictures = train.total() - int64(train.packed) + val.total() - int64(val.packed) + 4*4*int64(r.c.Batch*r.inputLen())
 	state := 4 * 4 * int64(r.net.Net.Count()) // two gradients, two moments
 	if r.ema != nil || r.c.EMA > 0 {
 		state += 8 * int64(r.net.Net.Count())

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/vislora/vislora/datasets"
+	"github.com/vislora/vislora/internal/buffer"
 	"github.com/vislora/vislora/internal/ops"
 	"github.com/vislora/vislora/lora"
 	"github.com/vislora/vislora/vision"
@@ -57,6 +58,7 @@ type run struct {
 	skipped int   // unreadable images that were named
 	kept    *kept // of the training images; nil: nothing
 	held    int64 // bytes of this process before the first batch, see fit
+	rooms   []*buffer.Arena
 }
 
 // Train fine-tunes a model on a data set and writes a run directory.
@@ -110,7 +112,21 @@ func (r *run) release() {
 	if r.session != nil {
 		r.session.close()
 	}
-	r.train, r.session, r.loader = nil, nil, nil
+	for _, a := range r.rooms {
+		a.Free()
+	}
+	r.train, r.session, r.loader, r.rooms = nil, nil, nil, nil
+}
+
+// room is memory for pictures outside of Go's heap: there the collector would let as
+// much garbage lie beside them.
+func (r *run) room(values int) []float32 {
+	a, err := buffer.NewArena(4 * values)
+	if err != nil {
+		return make([]float32, values)
+	}
+	r.rooms = append(r.rooms, a)
+	return a.At(0, buffer.F32, values).F32()
 }
 
 // open reads model and data and decides what trains.
@@ -189,7 +205,7 @@ func (r *run) prepare() (err error) {
 		cache = datasets.NewCache(4 << 30)
 	}
 	lc := datasets.LoaderConfig{Samples: samples, Batch: min(c.Batch, len(samples)), Workers: c.Workers, Shuffle: c.Sampler == "", Balanced: c.Sampler == "balanced",
-		Seed: c.Seed, Cache: cache, Kept: func(places []int) bool { return r.kept.all(places) }}
+		Seed: c.Seed, Cache: cache, Kept: func(places []int) bool { return r.kept.all(places) }, Room: r.room}
 	made, err := r.job.prepare(r, &lc)
 	if err != nil {
 		return err
@@ -197,6 +213,7 @@ func (r *run) prepare() (err error) {
 	if r.loader, err = datasets.NewLoader(lc); err != nil {
 		return err
 	}
+	r.job.evaluator().memory = r.loader.Memory() // no epoch runs while it works
 	r.train = newRunner(r.session.team, r.session.kernels, made)
 	r.train.recompute = c.Recompute
 	if err := r.fit(lc.Batch); err != nil {
@@ -391,6 +408,7 @@ func (r *run) epoch(ctx context.Context, elapsed func() float64) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	e.Close()
 	r.tellSkipped()
 	r.kept.rest()
 	if r.at.Pending > 0 { // the last batches could not be read
