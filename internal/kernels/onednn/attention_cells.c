@@ -36,8 +36,8 @@ static void end(unsigned was) {
 
 static inline vl_n least(vl_n a, vl_n b) { return a < b ? a : b; }
 
-// How many tiles of 16 the n rows or columns from 32·i on need.
-static inline int tiles(vl_n n, vl_n i) { return n - CELL * i > 16 ? 2 : 1; }
+// How many of n rows or columns are those of cell i.
+static inline vl_n of_cell(vl_n n, vl_n i) { return least(CELL, n - CELL * i); }
 
 static inline void *element(const void *p, int is16, vl_n i) { return (char *)p + (is16 ? 2 : 4) * i; }
 
@@ -160,21 +160,20 @@ void vl_attention_cells(void *arg, int part, int parts) {
 		const void *q = element(c->q, a->q16, n * a->qb + h * a->qh), *k = element(c->k, a->k16, n * a->kb + h * a->kh), *v = element(c->v, a->v16, n * a->vb + h * a->vh);
 		void *o = element(c->o, a->o16, n * a->ob + h * a->oh);
 		for (vl_n t = 0; t < ks; t++)
-			vl_cells_b_turned(element(k, a->k16, t * CELL * a->kt), a->k16, a->kt, least(CELL, a->tk - t * CELL), a->d, f.k + t * ds * CELL_SIZE);
+			vl_cells_b_turned(element(k, a->k16, t * CELL * a->kt), a->k16, a->kt, of_cell(a->tk, t), a->d, f.k + t * ds * CELL_SIZE);
 		for (vl_n e = 0; e < vl_cells(a->dv); e++)
-			vl_cells_b(element(v, a->v16, e * CELL), a->v16, a->vt, least(CELL, a->dv - e * CELL), a->tk, f.v + e * ks * CELL_SIZE);
+			vl_cells_b(element(v, a->v16, e * CELL), a->v16, a->vt, of_cell(a->dv, e), a->tk, f.v + e * ks * CELL_SIZE);
 		for (vl_n at = own.from; at < own.to; at += CELL) {
-			vl_n b = at / CELL, rows = least(CELL, a->tq - at);
-			int mb = tiles(a->tq, b);
+			vl_n rows = least(CELL, a->tq - at);
 			vl_cells_a(element(q, a->q16, at * a->qt), a->q16, a->qt, rows, a->d, f.q);
-			for (vl_n t = 0; t < ks; t++) vl_cells_multiply(mb, tiles(a->tk, t), f.q, &keys, 1, t, f.s + t * CELL_SIZE, NULL);
+			for (vl_n t = 0; t < ks; t++) vl_cells_multiply(rows, of_cell(a->tk, t), f.q, &keys, 1, t, f.s + t * CELL_SIZE, NULL);
 			float *stats = c->stats ? c->stats + 2 * (i * a->tq + at) : NULL;
 			const float *mask = c->mask ? c->mask + n * a->mb + h * a->mh + at * a->mpitch : NULL;
 			if (mask || a->scale < 0) probabilities(1, rows, a->tk, f.s, a->scale, mask, a->mpitch, f.p, f.sum, stats);
 			else probabilities(0, rows, a->tk, f.s, a->scale, NULL, 0, f.p, f.sum, stats);
 			for (vl_n e = 0; e < vl_cells(a->dv); e++) {
-				vl_cells_multiply(mb, tiles(a->dv, e), f.p, &values, 1, e, f.c, NULL);
-				give(f.c, rows, least(CELL, a->dv - e * CELL), f.sum, 1, element(o, a->o16, at * a->ot + e * CELL), a->o16, a->ot);
+				vl_cells_multiply(rows, of_cell(a->dv, e), f.p, &values, 1, e, f.c, NULL);
+				give(f.c, rows, of_cell(a->dv, e), f.sum, 1, element(o, a->o16, at * a->ot + e * CELL), a->o16, a->ot);
 			}
 		}
 	}
@@ -300,7 +299,7 @@ static void collect(vl_n tk, vl_n d, const uint16_t *rows, vl_n step, vl_cell_ru
 	for (vl_n t = 0; t < vl_cells(tk); t++, rows += step)
 		for (vl_n e = 0; e < vl_cells(d); e++) {
 			float *to = begins && sums && !ends ? sums : c;
-			vl_cells_multiply(tiles(tk, t), tiles(d, e), rows, &run, 1, e, to, NULL);
+			vl_cells_multiply(of_cell(tk, t), of_cell(d, e), rows, &run, 1, e, to, NULL);
 			if (sums) {
 				if (!begins)
 					for (vl_n i = 0; i < CELL_SIZE; i += 16) {
@@ -309,7 +308,7 @@ static void collect(vl_n tk, vl_n d, const uint16_t *rows, vl_n step, vl_cell_ru
 					}
 				sums += CELL_SIZE;
 			}
-			if (ends) give(c, least(CELL, tk - t * CELL), least(CELL, d - e * CELL), NULL, scale, element(y, y16, t * CELL * yp + e * CELL), y16, yp);
+			if (ends) give(c, of_cell(tk, t), of_cell(d, e), NULL, scale, element(y, y16, t * CELL * yp + e * CELL), y16, yp);
 		}
 }
 
@@ -328,18 +327,18 @@ void vl_attention_backward_cells(void *arg, int part, int parts) {
 		pack_rows(k, a->k16, a->kt, a->tk, a->d, f.k);
 		if (scores) pack_rows(v, a->v16, a->vt, a->tk, a->dv, f.v);
 		for (vl_n e = 0; c->dq && e < ds; e++)
-			vl_cells_a_turned(element(k, a->k16, e * CELL), a->k16, a->kt, least(CELL, a->d - e * CELL), a->tk, f.kt + e * ks * CELL_SIZE);
+			vl_cells_a_turned(element(k, a->k16, e * CELL), a->k16, a->kt, of_cell(a->d, e), a->tk, f.kt + e * ks * CELL_SIZE);
 		memset(f.pairs + (ks - 1) * CELL_SIZE, 0, CELL_BYTES);
 		for (vl_n j0 = 0; j0 < qs; j0 += f.chunk) {
 			vl_n steps = least(f.chunk, qs - j0), terms = least(steps * CELL, a->tq - j0 * CELL);
 			for (vl_n e = 0; c->dv && e < vs; e++)
-				vl_cells_b(element(g, a->o16, j0 * CELL * a->ot + e * CELL), a->o16, a->ot, least(CELL, a->dv - e * CELL), terms, f.g + e * step);
+				vl_cells_b(element(g, a->o16, j0 * CELL * a->ot + e * CELL), a->o16, a->ot, of_cell(a->dv, e), terms, f.g + e * step);
 			for (vl_n e = 0; c->dk && e < ds; e++)
-				vl_cells_b(element(q, a->q16, j0 * CELL * a->qt + e * CELL), a->q16, a->qt, least(CELL, a->d - e * CELL), terms, f.q + e * step);
+				vl_cells_b(element(q, a->q16, j0 * CELL * a->qt + e * CELL), a->q16, a->qt, of_cell(a->d, e), terms, f.q + e * step);
 			for (vl_n j = 0; j < steps; j++) {
 				vl_n at = (j0 + j) * CELL;
 				queries b = {.n = least(CELL, a->tq - at), .mask = c->mask ? c->mask + n * a->mb + h * a->mh + at * a->mpitch : NULL, .pitch = a->mpitch};
-				int nb = tiles(a->tq, j0 + j);
+				int halves = b.n > 16 ? 2 : 1;
 				statistics(&b, c->stats + 2 * (i * a->tq + at));
 				vl_cells_b_turned(element(q, a->q16, at * a->qt), a->q16, a->qt, b.n, a->d, f.qt);
 				if (scores) vl_cells_b_turned(element(g, a->o16, at * a->ot), a->o16, a->ot, b.n, a->dv, f.gt);
@@ -348,23 +347,23 @@ void vl_attention_backward_cells(void *arg, int part, int parts) {
 				// these.
 				for (vl_n t = 0; t <= ks; t++) {
 					if (t < ks) {
-						vl_cells_multiply(tiles(a->tk, t), nb, f.k + t * ds * CELL_SIZE, &qt, 1, 0, f.s + t % 2 * CELL_SIZE, NULL);
-						if (scores) vl_cells_multiply(tiles(a->tk, t), nb, f.v + t * vs * CELL_SIZE, &gt, 1, 0, f.dp + t * CELL_SIZE, NULL);
+						vl_cells_multiply(of_cell(a->tk, t), b.n, f.k + t * ds * CELL_SIZE, &qt, 1, 0, f.s + t % 2 * CELL_SIZE, NULL);
+						if (scores) vl_cells_multiply(of_cell(a->tk, t), b.n, f.v + t * vs * CELL_SIZE, &gt, 1, 0, f.dp + t * CELL_SIZE, NULL);
 					}
 					if (!t) continue;
 					const float *s = f.s + (t - 1) % 2 * CELL_SIZE, *dp = scores ? f.dp + (t - 1) * CELL_SIZE : NULL, *mask = b.mask ? f.mask : NULL;
-					vl_n keys = least(CELL, a->tk - (t - 1) * CELL);
+					vl_n keys = of_cell(a->tk, t - 1);
 					if (mask) turned_mask(&b, (t - 1) * CELL, a->tk, f.mask);
-					if (nb > 1) again(2, &b, keys, s, a->scale, mask, p + (t - 1) * step, dp);
+					if (halves > 1) again(2, &b, keys, s, a->scale, mask, p + (t - 1) * step, dp);
 					else again(1, &b, keys, s, a->scale, mask, p + (t - 1) * step, dp);
 				}
 				if (!scores) continue;
-				if (nb > 1) scores_gradient(2, &b, a->tk, p, f.dp, rows, step, f.pairs);
+				if (halves > 1) scores_gradient(2, &b, a->tk, p, f.dp, rows, step, f.pairs);
 				else scores_gradient(1, &b, a->tk, p, f.dp, rows, step, f.pairs);
 				for (vl_n e = 0; c->dq && e < ds; e++) {
-					vl_cells_multiply(tiles(a->d, e), nb, f.kt + e * ks * CELL_SIZE, &pairs, 1, 0, f.c, NULL);
+					vl_cells_multiply(of_cell(a->d, e), b.n, f.kt + e * ks * CELL_SIZE, &pairs, 1, 0, f.c, NULL);
 					vl_cells_turn(f.c);
-					give(f.c, b.n, least(CELL, a->d - e * CELL), NULL, a->scale, element(c->dq, a->dq16, n * a->dqb + h * a->dqh + at * a->dqt + e * CELL), a->dq16, a->dqt);
+					give(f.c, b.n, of_cell(a->d, e), NULL, a->scale, element(c->dq, a->dq16, n * a->dqb + h * a->dqh + at * a->dqt + e * CELL), a->dq16, a->dqt);
 				}
 			}
 			int begins = j0 == 0, ends = j0 + steps == qs;

@@ -285,7 +285,8 @@ INLINE void vectors(const int mb, const int nb, vl_n row, const uint16_t *a, con
 	}
 }
 
-void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put) {
+void vl_cells_multiply(vl_n rows, vl_n cols, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put) {
+	int mb = rows > 16 ? 2 : 1, nb = cols > 16 ? 2 : 1;
 	if (kind < 2) {
 #define ROWS(count, from) \
 	do { \
@@ -295,10 +296,10 @@ void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *run
 		if (mb > 1) {
 			ROWS(12, 0);
 			ROWS(12, 12);
-			ROWS(8, 24);
+			if (rows > 24) ROWS(8, 24);
 		} else {
 			ROWS(8, 0);
-			ROWS(8, 8);
+			if (rows > 8) ROWS(8, 8);
 		}
 #undef ROWS
 		if (put) vl_cells_put(put);
@@ -480,7 +481,7 @@ int vl_has_tiles(void) { return 0; }
 void vl_cells_without_tiles(int yes) {}
 void vl_cells_begin(void) {}
 void vl_cells_end(void) {}
-void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put) {}
+void vl_cells_multiply(vl_n rows, vl_n cols, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put) {}
 void vl_cells_put(const vl_cell_put *put) {}
 void vl_cells_turn(float *c) {}
 void vl_cells_a(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out) {}

@@ -52,10 +52,10 @@ typedef struct {
 } vl_cell_put;
 
 // c (32, 32) = Σ a·b over the steps of all runs, at panel j; a's cells follow each
-// other where they are not in a map. Only rows and columns up to mb·16 and nb·16 are made, mb and nb 1 or 2.
-// Sums are float32. While the tiles work, other sums are put where they belong,
-// unless put is NULL.
-void vl_cells_multiply(int mb, int nb, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put);
+// other where they are not in a map. The first rows and columns are made, and what comes
+// along with them of 16, or of 8 rows. Sums are float32. While the tiles work, other sums
+// are put where they belong, unless put is NULL.
+void vl_cells_multiply(vl_n rows, vl_n cols, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put);
 void vl_cells_put(const vl_cell_put *put);
 
 // Turns a cell of float32: rows become columns.
