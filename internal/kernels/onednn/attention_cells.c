@@ -166,13 +166,13 @@ void vl_attention_cells(void *arg, int part, int parts) {
 		for (vl_n at = own.from; at < own.to; at += CELL) {
 			vl_n rows = least(CELL, a->tq - at);
 			vl_cells_a(element(q, a->q16, at * a->qt), a->q16, a->qt, rows, a->d, f.q);
-			for (vl_n t = 0; t < ks; t++) vl_cells_multiply(rows, of_cell(a->tk, t), f.q, &keys, 1, t, f.s + t * CELL_SIZE, NULL);
+			for (vl_n t = 0; t < ks; t++) vl_cells_multiply(rows, of_cell(a->tk, t), f.q, &keys, 1, t, f.s + t * CELL_SIZE, NULL, NULL);
 			float *stats = c->stats ? c->stats + 2 * (i * a->tq + at) : NULL;
 			const float *mask = c->mask ? c->mask + n * a->mb + h * a->mh + at * a->mpitch : NULL;
 			if (mask || a->scale < 0) probabilities(1, rows, a->tk, f.s, a->scale, mask, a->mpitch, f.p, f.sum, stats);
 			else probabilities(0, rows, a->tk, f.s, a->scale, NULL, 0, f.p, f.sum, stats);
 			for (vl_n e = 0; e < vl_cells(a->dv); e++) {
-				vl_cells_multiply(rows, of_cell(a->dv, e), f.p, &values, 1, e, f.c, NULL);
+				vl_cells_multiply(rows, of_cell(a->dv, e), f.p, &values, 1, e, f.c, NULL, NULL);
 				give(f.c, rows, of_cell(a->dv, e), f.sum, 1, element(o, a->o16, at * a->ot + e * CELL), a->o16, a->ot);
 			}
 		}
@@ -299,7 +299,7 @@ static void collect(vl_n tk, vl_n d, const uint16_t *rows, vl_n step, vl_cell_ru
 	for (vl_n t = 0; t < vl_cells(tk); t++, rows += step)
 		for (vl_n e = 0; e < vl_cells(d); e++) {
 			float *to = begins && sums && !ends ? sums : c;
-			vl_cells_multiply(of_cell(tk, t), of_cell(d, e), rows, &run, 1, e, to, NULL);
+			vl_cells_multiply(of_cell(tk, t), of_cell(d, e), rows, &run, 1, e, to, NULL, NULL);
 			if (sums) {
 				if (!begins)
 					for (vl_n i = 0; i < CELL_SIZE; i += 16) {
@@ -347,8 +347,8 @@ void vl_attention_backward_cells(void *arg, int part, int parts) {
 				// these.
 				for (vl_n t = 0; t <= ks; t++) {
 					if (t < ks) {
-						vl_cells_multiply(of_cell(a->tk, t), b.n, f.k + t * ds * CELL_SIZE, &qt, 1, 0, f.s + t % 2 * CELL_SIZE, NULL);
-						if (scores) vl_cells_multiply(of_cell(a->tk, t), b.n, f.v + t * vs * CELL_SIZE, &gt, 1, 0, f.dp + t * CELL_SIZE, NULL);
+						vl_cells_multiply(of_cell(a->tk, t), b.n, f.k + t * ds * CELL_SIZE, &qt, 1, 0, f.s + t % 2 * CELL_SIZE, NULL, NULL);
+						if (scores) vl_cells_multiply(of_cell(a->tk, t), b.n, f.v + t * vs * CELL_SIZE, &gt, 1, 0, f.dp + t * CELL_SIZE, NULL, NULL);
 					}
 					if (!t) continue;
 					const float *s = f.s + (t - 1) % 2 * CELL_SIZE, *dp = scores ? f.dp + (t - 1) * CELL_SIZE : NULL, *mask = b.mask ? f.mask : NULL;
@@ -361,7 +361,7 @@ void vl_attention_backward_cells(void *arg, int part, int parts) {
 				if (halves > 1) scores_gradient(2, &b, a->tk, p, f.dp, rows, step, f.pairs);
 				else scores_gradient(1, &b, a->tk, p, f.dp, rows, step, f.pairs);
 				for (vl_n e = 0; c->dq && e < ds; e++) {
-					vl_cells_multiply(of_cell(a->d, e), b.n, f.kt + e * ks * CELL_SIZE, &pairs, 1, 0, f.c, NULL);
+					vl_cells_multiply(of_cell(a->d, e), b.n, f.kt + e * ks * CELL_SIZE, &pairs, 1, 0, f.c, NULL, NULL);
 					vl_cells_turn(f.c);
 					give(f.c, b.n, of_cell(a->d, e), NULL, a->scale, element(c->dq, a->dq16, n * a->dqb + h * a->dqh + at * a->dqt + e * CELL), a->dq16, a->dqt);
 				}

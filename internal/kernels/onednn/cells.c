@@ -89,7 +89,19 @@ INLINE void finished(const vl_finish *f, const int y16, const char *y, __mmask32
 #undef LIKE_Y
 }
 
-// put writes one row of sums.
+// put16 writes one row of sums as bf16, those of m.
+INLINE void put16(const vl_cell_put *p, int more, __mmask32 m, char *y, __m512 lo, __m512 hi) {
+	if (more && p->acc) {
+		__m512i v = _mm512_maskz_loadu_epi16(m, y);
+		lo = _mm512_add_ps(lo, vl_low(v)), hi = _mm512_add_ps(hi, vl_high(v));
+	}
+	if (more && p->finish) finished(p->finish, 1, y, m, &lo, &hi);
+	__m512i v = vl_narrow(lo, hi);
+	if (p->past && m == ~0u && !((size_t)y & 63)) _mm512_stream_si512((__m512i *)y, v);
+	else _mm512_mask_storeu_epi16(y, m, v);
+}
+
+// put_row writes one row of sums.
 INLINE void put_row(const vl_cell_put *p, const int y16, vl_n row) {
 	__mmask16 m0 = vl_first(p->n), m1 = vl_first(p->n - 16);
 	__mmask32 m = (__mmask32)m1 << 16 | m0;
@@ -99,14 +111,7 @@ INLINE void put_row(const vl_cell_put *p, const int y16, vl_n row) {
 	char *y = (char *)p->y[row] + p->at;
 	if (p->bias) lo = _mm512_add_ps(lo, _mm512_maskz_loadu_ps(m0, p->bias)), hi = _mm512_add_ps(hi, _mm512_maskz_loadu_ps(m1, p->bias + 16));
 	if (y16) {
-		if (p->acc) {
-			__m512i v = _mm512_maskz_loadu_epi16(m, y);
-			lo = _mm512_add_ps(lo, vl_low(v)), hi = _mm512_add_ps(hi, vl_high(v));
-		}
-		if (p->finish) finished(p->finish, 1, y, m, &lo, &hi);
-		__m512i v = vl_narrow(lo, hi);
-		if (p->past && m == ~0u && !((size_t)y & 63)) _mm512_stream_si512((__m512i *)y, v);
-		else _mm512_mask_storeu_epi16(y, m, v);
+		put16(p, 1, m, y, lo, hi);
 		return;
 	}
 	float *to = (float *)y;
@@ -245,37 +250,49 @@ INLINE void tiles(const int mb, const int nb, const uint16_t *a, const vl_cell_r
 	if (put) put_rows(put, row, put->rows);
 }
 
-// The same in vectors: mb rows from row on, mb and nb constants. The processor does not
-// look into a panel's next page.
-INLINE void vectors(const int mb, const int nb, vl_n row, const uint16_t *a, const vl_cell_run *run, vl_n n, vl_n j, float *c) {
+// The same in vectors: mb rows from row on, mb and nb constants. plain: the first
+// factor's cells follow each other and there are no parts. The processor does not look
+// into a panel's next page.
+INLINE void vectors(const int mb, const int nb, const int plain, vl_n row, const uint16_t *a, const vl_cell_run *run, vl_n n, vl_n j, float *c, const vl_cell_put *put) {
 	__m512 s[12][2];
 #pragma GCC unroll 12
 	for (int r = 0; r < mb; r++) s[r][0] = s[r][1] = _mm512_setzero_ps();
 	for (; n > 0; n--, run++) {
 		const uint16_t *b = run->b + j * run->panel;
-		vl_n ld = run->at ? run->ld : CELL, parts = run->parts > 1 ? run->parts : 1;
-		if (!run->at) a += run->skip * CELL_SIZE;
+		const vl_n ld = !plain && run->at ? run->ld : CELL, parts = !plain && run->parts > 1 ? run->parts : 1;
+		if (plain || !run->at) a += run->skip * CELL_SIZE;
 		for (vl_n i = 0; i < run->steps; i++, b += CELL_SIZE) {
-			const uint16_t *first = (run->at ? run->from + run->at[i] : a) + row * ld;
-			if (!run->at) a += CELL_SIZE;
-			for (vl_n q = 0; q < parts * parts; q++) {
-				if (q / parts + q % parts >= parts) continue;
-				const uint16_t *x = first + q / parts * run->a_part, *y = b + q % parts * run->b_part;
-				for (int p = 0, end = run->terms && (run->every || i + 1 == run->steps) ? run->terms : CELL; p < end; p += 2) {
-					_mm_prefetch(y + p * 16 + AHEAD, _MM_HINT_T0);
-					if (nb > 1) _mm_prefetch(y + CELL_SIZE / 2 + p * 16 + AHEAD, _MM_HINT_T0);
-					__m512bh b0 = (__m512bh)_mm512_loadu_si512(y + p * 16), b1 = nb > 1 ? (__m512bh)_mm512_loadu_si512(y + CELL_SIZE / 2 + p * 16) : b0;
+			const uint16_t *first = (!plain && run->at ? run->from + run->at[i] : a) + row * ld;
+			if (plain || !run->at) a += CELL_SIZE;
+			int end = run->terms && (run->every || i + 1 == run->steps) ? run->terms : CELL;
+			for (vl_n u = 0; u < parts; u++)
+				for (vl_n v = 0; u + v < parts; v++) {
+					const uint16_t *x = first + u * run->a_part, *y = b + v * run->b_part;
+					for (int p = 0; p < end; p += 2) {
+						_mm_prefetch(y + p * 16 + AHEAD, _MM_HINT_T0);
+						if (nb > 1) _mm_prefetch(y + CELL_SIZE / 2 + p * 16 + AHEAD, _MM_HINT_T0);
+						__m512bh b0 = (__m512bh)_mm512_loadu_si512(y + p * 16), b1 = nb > 1 ? (__m512bh)_mm512_loadu_si512(y + CELL_SIZE / 2 + p * 16) : b0;
 #pragma GCC unroll 12
-					for (int r = 0; r < mb; r++) {
-						int32_t pair;
-						memcpy(&pair, x + r * ld + p, 4);
-						__m512bh f = (__m512bh)_mm512_set1_epi32(pair);
-						s[r][0] = _mm512_dpbf16_ps(s[r][0], f, b0);
-						if (nb > 1) s[r][1] = _mm512_dpbf16_ps(s[r][1], f, b1);
+						for (int r = 0; r < mb; r++) {
+							int32_t pair;
+							memcpy(&pair, x + r * ld + p, 4);
+							__m512bh f = (__m512bh)_mm512_set1_epi32(pair);
+							s[r][0] = _mm512_dpbf16_ps(s[r][0], f, b0);
+							if (nb > 1) s[r][1] = _mm512_dpbf16_ps(s[r][1], f, b1);
+						}
 					}
 				}
-			}
 		}
+	}
+	if (nb > 1 && put && put->y16 && put->n == CELL) {
+		const int more = put->acc || put->finish;
+		const __m512 b0 = put->bias ? _mm512_loadu_ps(put->bias) : _mm512_setzero_ps(), b1 = put->bias ? _mm512_loadu_ps(put->bias + 16) : _mm512_setzero_ps();
+#pragma GCC unroll 12
+		for (int r = 0; r < mb; r++) s[r][0] = _mm512_add_ps(s[r][0], b0), s[r][1] = _mm512_add_ps(s[r][1], b1);
+#pragma GCC unroll 12
+		for (int r = 0; r < mb; r++)
+			if (row + r < put->rows && put->y[row + r]) put16(put, more, ~0u, (char *)put->y[row + r] + put->at, s[r][0], s[r][1]);
+		return;
 	}
 	c += row * CELL;
 #pragma GCC unroll 12
@@ -283,15 +300,19 @@ INLINE void vectors(const int mb, const int nb, vl_n row, const uint16_t *a, con
 		_mm512_storeu_ps(c + r * CELL, s[r][0]);
 		if (nb > 1) _mm512_storeu_ps(c + r * CELL + 16, s[r][1]);
 	}
+	if (put) put_rows(put, row, row + mb);
 }
 
-void vl_cells_multiply(vl_n rows, vl_n cols, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put) {
+void vl_cells_multiply(vl_n rows, vl_n cols, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put, vl_cell_put *before) {
 	int mb = rows > 16 ? 2 : 1, nb = cols > 16 ? 2 : 1;
 	if (kind < 2) {
+		int plain = 1;
+		for (vl_n i = 0; i < n && plain; i++) plain = !runs[i].at && runs[i].parts <= 1;
 #define ROWS(count, from) \
 	do { \
-		if (nb > 1) vectors(count, 2, from, a, runs, n, j, c); \
-		else vectors(count, 1, from, a, runs, n, j, c); \
+		if (nb > 1 && plain) vectors(count, 2, 1, from, a, runs, n, j, c, put); \
+		else if (nb > 1) vectors(count, 2, 0, from, a, runs, n, j, c, put); \
+		else vectors(count, 1, 0, from, a, runs, n, j, c, put); \
 	} while (0)
 		if (mb > 1) {
 			ROWS(12, 0);
@@ -302,15 +323,16 @@ void vl_cells_multiply(vl_n rows, vl_n cols, const uint16_t *a, const vl_cell_ru
 			if (rows > 8) ROWS(8, 8);
 		}
 #undef ROWS
-		if (put) vl_cells_put(put);
 		return;
 	}
+	const vl_cell_put *now = put && before->rows ? before : NULL;
 	if (mb > 1) {
-		if (nb == 1) tiles(2, 1, a, runs, n, j, c, put);
-		else if (put) tiles(2, 2, a, runs, n, j, c, put);
+		if (nb == 1) tiles(2, 1, a, runs, n, j, c, now);
+		else if (now) tiles(2, 2, a, runs, n, j, c, now);
 		else tiles(2, 2, a, runs, n, j, c, NULL);
-	} else if (nb > 1) tiles(1, 2, a, runs, n, j, c, put);
-	else tiles(1, 1, a, runs, n, j, c, put);
+	} else if (nb > 1) tiles(1, 2, a, runs, n, j, c, now);
+	else tiles(1, 1, a, runs, n, j, c, now);
+	if (put) *before = *put;
 }
 
 // The first n numbers, 32 at most, from element i of a row on, as bf16, or so many
@@ -481,7 +503,7 @@ int vl_has_tiles(void) { return 0; }
 void vl_cells_without_tiles(int yes) {}
 void vl_cells_begin(void) {}
 void vl_cells_end(void) {}
-void vl_cells_multiply(vl_n rows, vl_n cols, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put) {}
+void vl_cells_multiply(vl_n rows, vl_n cols, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put, vl_cell_put *before) {}
 void vl_cells_put(const vl_cell_put *put) {}
 void vl_cells_turn(float *c) {}
 void vl_cells_a(const void *x, int x16, vl_n xp, vl_n n, vl_n k, uint16_t *out) {}

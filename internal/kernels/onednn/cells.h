@@ -53,9 +53,10 @@ typedef struct {
 
 // c (32, 32) = Σ a·b over the steps of all runs, at panel j; a's cells follow each
 // other where they are not in a map. The first rows and columns are made, and what comes
-// along with them of 16, or of 8 rows. Sums are float32. While the tiles work, other sums
-// are put where they belong, unless put is NULL.
-void vl_cells_multiply(vl_n rows, vl_n cols, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put);
+// along with them of 16, or of 8 rows. Sums are float32. Unless put is NULL they are put
+// where it says, and c need not hold them: vectors put them at once, tiles while they
+// make the next ones; until then they are before, and c holds them.
+void vl_cells_multiply(vl_n rows, vl_n cols, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put, vl_cell_put *before);
 void vl_cells_put(const vl_cell_put *put);
 
 // Turns a cell of float32: rows become columns.

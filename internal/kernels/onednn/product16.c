@@ -209,13 +209,13 @@ static void make_h(const call *c, const chunk *k, vl_n block, const uint16_t *a,
 	// The least part's columns of d in a tile of their own only meet a's greater part.
 	int apart_least = parts == 3 && 2 * r <= CELL / 2;
 	if (apart_least) {
-		vl_cells_multiply(rows, CELL, a, run, 1, 0, s[0], NULL);
-		vl_cells_multiply(rows, CELL / 2, a + run->steps * CELL_SIZE, run + 1, 2, 0, s[1], NULL);
+		vl_cells_multiply(rows, CELL, a, run, 1, 0, s[0], NULL, NULL);
+		vl_cells_multiply(rows, CELL / 2, a + run->steps * CELL_SIZE, run + 1, 2, 0, s[1], NULL, NULL);
 		for (vl_n q = 0; q < rows; q++) _mm512_storeu_ps(s[0] + q * CELL, _mm512_add_ps(_mm512_loadu_ps(s[0] + q * CELL), _mm512_loadu_ps(s[1] + q * CELL)));
 	}
 	for (vl_n j = 0; !apart_least && j < vl_cells(columns); j++) {
 		vl_n cols = columns - j * CELL < CELL ? columns - j * CELL : CELL;
-		vl_cells_multiply(rows, cols, a, run, p->parts, j, s[j % 2], NULL);
+		vl_cells_multiply(rows, cols, a, run, p->parts, j, s[j % 2], NULL, NULL);
 		for (vl_n q = 0; parts == 1 && q < rows; q++)
 			if (h[q]) memcpy(h[q] + j * CELL, s[j % 2] + q * CELL, 4 * cols);
 	}
@@ -319,8 +319,8 @@ static void flush(const call *c, chunk *k) {
 		if (k->turned && i == 0) turn(c, k, j);
 		for (vl_n q = 0; q < k->mapped[0] + k->mapped[1]; q++) k->runs[q].from = k->map[q >= k->mapped[0]][i];
 		ahead(p, acc, finish, k->to + i * CELL, rows, j * CELL * size);
-		vl_cells_multiply(rows, cols, k->a + i * k->cells * CELL_SIZE, k->runs, k->n, j, s[flip], last.rows ? &last : NULL);
-		last = (vl_cell_put){s[flip], bias ? bias + j * CELL : NULL, rows, cols, j * CELL * size, acc, p->y16, past, k->to + i * CELL, finish};
+		vl_cell_put put = {s[flip], bias ? bias + j * CELL : NULL, rows, cols, j * CELL * size, acc, p->y16, past, k->to + i * CELL, finish};
+		vl_cells_multiply(rows, cols, k->a + i * k->cells * CELL_SIZE, k->runs, k->n, j, s[flip], &put, &last);
 	}
 	if (last.rows) vl_cells_put(&last);
 }
@@ -821,7 +821,7 @@ static void sum_rows(void *arg, int at, int parts) {
 			}
 			for (vl_n i = 0; i < few.n; i += CELL) {
 				vl_n here = few.n - i < CELL ? few.n - i : CELL;
-				vl_cells_multiply(here * copies, cols, rows + i / CELL * cells * CELL_SIZE, &run, 1, 0, s, NULL);
+				vl_cells_multiply(here * copies, cols, rows + i / CELL * cells * CELL_SIZE, &run, 1, 0, s, NULL, NULL);
 				fold(s, few.n, here, copies);
 				give(c, s, here, i, j, cols, tap, turn, p->acc || k0);
 			}
@@ -958,7 +958,7 @@ static void sum_moved(void *arg, int part, int parts) {
 			for (vl_n t = 0; t < w->kh * w->kw;) {
 				vl_n ky = t / w->kw, kx = t % w->kw, taps = w->kw - kx < together ? w->kw - kx : together;
 				vl_cell_run run = {panel, vl_cells(n), 0, few + kx * p->m * terms + (above - ky * w->dh) * w->w, steps, terms};
-				vl_cells_multiply(taps * p->m, cols, NULL, &run, 1, 0, s, NULL);
+				vl_cells_multiply(taps * p->m, cols, NULL, &run, 1, 0, s, NULL, NULL);
 				for (vl_n end = t + taps, at = 0; t < end; t++, at += p->m * CELL) give(c, s + at, p->m, 0, j * CELL, cols, t, 0, p->acc || v0);
 			}
 		}
