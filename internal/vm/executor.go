@@ -2,6 +2,7 @@ package vm
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
@@ -21,6 +22,7 @@ type Executor struct {
 	one     *buffer.Buffer
 	early   []kernels.Run // before all others
 	runs    []kernels.Run
+	gave    time.Time // way, the last time
 }
 
 var _ gorgonia.VM = (*Executor)(nil)
@@ -206,8 +208,20 @@ func (e *Executor) RunAll() (err error) {
 	}
 	for _, r := range e.runs {
 		r()
+		e.giveWay()
 	}
 	return nil
+}
+
+// giveWay lets other goroutines run, at most every 5 ms. Go's monitor thread takes one
+// that has run for 10 for a hog: from then on it wakes up every 20 µs and takes the
+// processor from under each of its kernels, which costs a twentieth of all time.
+func (e *Executor) giveWay() {
+	const often = 5 * time.Millisecond
+	if now := time.Now(); now.Sub(e.gave) > often {
+		runtime.Gosched()
+		e.gave = now
+	}
 }
 
 // rescue turns [ops.Abort] into an error; other panics go on.
@@ -251,6 +265,7 @@ func (e *Executor) RunProfiled(prof map[string]*Profile) {
 		t := time.Now()
 		r()
 		d := time.Since(t)
+		e.giveWay()
 		s := e.program.steps[i]
 		p := prof[name(s)]
 		if p == nil {
