@@ -17,13 +17,16 @@ type Team struct {
 	done sync.WaitGroup
 }
 
-// NewTeam starts n threads. lock is called first on each of them (nil means
+// NewTeam starts n threads, in addition to as many goroutines as Go runs without them:
+// they are in native code, and a goroutine that reads pictures would have to wait until
+// one of them gives way. What runs when is left to the system. lock is called first on each of them (nil means
 // runtime.LockOSThread); it has to lock the goroutine to its thread.
 func NewTeam(n int, lock func()) *Team {
 	if lock == nil {
 		lock = runtime.LockOSThread
 	}
 	t := &Team{errs: make([]error, n)}
+	moreProcessors(n)
 	for rank := range n {
 		ch := make(chan func(int) error)
 		t.jobs = append(t.jobs, ch)
@@ -67,8 +70,18 @@ func (t *Team) Do(n int, f func(rank int) error) error {
 	return nil
 }
 
+// moreProcessors changes how many goroutines Go runs at once.
+func moreProcessors(n int) {
+	processors.Lock()
+	defer processors.Unlock()
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + n)
+}
+
+var processors sync.Mutex
+
 // Close ends the threads.
 func (t *Team) Close() {
+	moreProcessors(-len(t.jobs))
 	for _, ch := range t.jobs {
 		close(ch)
 	}

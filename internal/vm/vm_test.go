@@ -3,6 +3,7 @@ package vm_test
 import (
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"github.com/vislora/vislora/internal/buffer"
@@ -244,5 +245,20 @@ func TestPanicBecomesError(t *testing.T) {
 		return nil
 	}); err == nil {
 		t.Error("no error from a thread that panicked")
+	}
+}
+
+// TestTeamLeavesProcessors: while a team works, others run beside it; afterwards all is
+// as before.
+func TestTeamLeavesProcessors(t *testing.T) {
+	before := runtime.GOMAXPROCS(0)
+	one, other := vm.NewTeam(2, nil), vm.NewTeam(3, nil)
+	if n := runtime.GOMAXPROCS(0); n != before+5 {
+		t.Errorf("Go runs %d goroutines at once beside teams of 2 and 3, want %d", n, before+5)
+	}
+	one.Close()
+	other.Close()
+	if n := runtime.GOMAXPROCS(0); n != before {
+		t.Errorf("Go runs %d goroutines at once after the teams, before them %d", n, before)
 	}
 }

@@ -49,7 +49,7 @@ func BenchData(ctx context.Context, c BenchDataConfig) (*DataBenchmark, error) {
 		c.Batch = 8
 	}
 	if c.Threads <= 0 {
-		c.Threads = runtime.NumCPU()
+		c.Threads = runtime.GOMAXPROCS(0)
 	}
 	if c.ImgSz <= 0 {
 		c.ImgSz = 224

@@ -87,7 +87,7 @@ func (e *evaluator) eachOutputs(ctx context.Context, samples []datasets.Sample, 
 	}
 	k := e.kept.of(samples)
 	batch := max(1, min(e.batch, len(samples)))
-	loader, err := datasets.NewLoader(datasets.LoaderConfig{Samples: samples, Pipeline: pipe, Batch: batch, Workers: e.workers, Cache: e.cache, Kept: k.all, Buffers: e.batches(batch, pipe.Len())})
+	loader, err := datasets.NewLoader(datasets.LoaderConfig{Samples: samples, Pipeline: pipe, Batch: batch, Workers: e.session.workers(e.workers), Cache: e.cache, Kept: k.all, Buffers: e.batches(batch, pipe.Len())})
 	if err != nil {
 		return nil, err
 	}

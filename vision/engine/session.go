@@ -19,6 +19,15 @@ type session struct {
 	kernels kernels.Kernels
 	dtype   string // one of the DTypes
 	close   func()
+	readers int // of pictures, where nobody says: one per processor
+}
+
+// workers are those who read pictures, so many or 0.
+func (s *session) workers(n int) int {
+	if n == 0 {
+		return s.readers
+	}
+	return n
 }
 
 // The types in which products are computed and, where nothing is lost by it,
@@ -51,12 +60,13 @@ func openSession(threads int, dtype string) (*session, error) {
 	if threads < 0 || threads > 1024 {
 		return nil, fmt.Errorf("threads is %d: use 1 to 1024, or 0 for one per processor", threads)
 	}
+	processors := runtime.GOMAXPROCS(0) // of which a container may have fewer than the machine
 	if threads == 0 {
-		threads = runtime.NumCPU()
+		threads = processors
 	}
 	if !onednn.Available() {
 		team := vm.NewTeam(threads, nil)
-		return &session{team, kernels.Go{}, DTypeF32, team.Close}, nil
+		return &session{team, kernels.Go{}, DTypeF32, team.Close, processors}, nil
 	}
 	open := map[string]func() (*onednn.Kernels, bool, error){DTypeBF16: onednn.NewBF16, DTypeBF16x2: onednn.NewBF16x2}[dtype]
 	if open == nil {
@@ -71,7 +81,7 @@ func openSession(threads int, dtype string) (*session, error) {
 		return nil, err
 	}
 	team := vm.NewTeam(threads, onednn.LockThread)
-	return &session{team, k, has, func() { team.Close(); k.Close() }}, nil
+	return &session{team, k, has, func() { team.Close(); k.Close() }, processors}, nil
 }
 
 // described tells people in what products are computed.

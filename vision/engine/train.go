@@ -204,7 +204,7 @@ func (r *run) prepare() (err error) {
 	if c.Cache == "ram" {
 		cache = datasets.NewCache(4 << 30)
 	}
-	lc := datasets.LoaderConfig{Samples: samples, Batch: min(c.Batch, len(samples)), Workers: c.Workers, Shuffle: c.Sampler == "", Balanced: c.Sampler == "balanced",
+	lc := datasets.LoaderConfig{Samples: samples, Batch: min(c.Batch, len(samples)), Workers: r.session.workers(c.Workers), Shuffle: c.Sampler == "", Balanced: c.Sampler == "balanced",
 		Seed: c.Seed, Cache: cache, Kept: func(places []int) bool { return r.kept.all(places) }, Room: r.room}
 	made, err := r.job.prepare(r, &lc)
 	if err != nil {
