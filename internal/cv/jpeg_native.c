@@ -17,7 +17,7 @@ struct vislora_jpeg {
 	size_t room;
 };
 
-static void leave(j_common_ptr d) { longjmp(((vislora_jpeg *)d->client_data)->out, 1); }
+static void leave(j_common_ptr d) { longjmp(*(jmp_buf *)d->client_data, 1); }
 
 // A warning is a damaged picture: OpenCV shall say what it makes of it.
 static void warn(j_common_ptr d, int level) {
@@ -33,7 +33,7 @@ vislora_jpeg *vislora_jpeg_new(void) {
 	j->errors.error_exit = leave;
 	j->errors.emit_message = warn;
 	j->errors.output_message = quiet;
-	j->d.client_data = j;
+	j->d.client_data = &j->out;
 	if (setjmp(j->out)) {
 		free(j);
 		return NULL;
@@ -95,23 +95,19 @@ int vislora_jpeg_read(vislora_jpeg *j, const uint8_t *data, size_t n, int width,
 	return 0;
 }
 
-// Of an encoder, which has no state between pictures.
-typedef struct {
-	struct jpeg_compress_struct c;
-	struct jpeg_error_mgr errors;
-	jmp_buf out;
-} encoder;
-
-static void leave_encoder(j_common_ptr c) { longjmp(((encoder *)c->client_data)->out, 1); }
-
 int vislora_jpeg_write(const uint8_t *rgb, int width, int height, int quality, uint8_t **out, unsigned long *n) {
-	encoder e = {.c = {.client_data = &e}};
+	if (width < 1 || height < 1 || width > JPEG_MAX_DIMENSION || height > JPEG_MAX_DIMENSION) return 1;
+	struct {
+		struct jpeg_compress_struct c;
+		struct jpeg_error_mgr errors;
+		jmp_buf out;
+	} e;
 	struct jpeg_compress_struct *c = &e.c;
 	*out = NULL, *n = 0;
 	c->err = jpeg_std_error(&e.errors);
-	e.errors.error_exit = leave_encoder;
+	c->client_data = &e.out;
+	e.errors.error_exit = leave;
 	e.errors.output_message = quiet;
-	if (width > JPEG_MAX_DIMENSION || height > JPEG_MAX_DIMENSION) return 1;
 	if (setjmp(e.out)) { // no memory; *out may be freed already
 		jpeg_destroy_compress(c);
 		return 1;

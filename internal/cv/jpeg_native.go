@@ -50,9 +50,6 @@ func (r *jpegReader) close() {
 // writeJPEG is im as a JPEG file, the same bytes as OpenCV's; false where libjpeg
 // does not take it, and OpenCV says why.
 func writeJPEG(im *vision.Image, quality int) ([]byte, bool) {
-	if im.W < 1 || im.H < 1 {
-		return nil, false
-	}
 	var out *C.uint8_t
 	var n C.ulong
 	if C.vislora_jpeg_write((*C.uint8_t)(unsafe.SliceData(im.Pix)), C.int(im.W), C.int(im.H), C.int(quality), &out, &n) != 0 {

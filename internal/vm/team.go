@@ -17,10 +17,20 @@ type Team struct {
 	done sync.WaitGroup
 }
 
+var processors sync.Mutex
+
+// moreProcessors changes how many goroutines Go runs at once.
+func moreProcessors(n int) {
+	processors.Lock()
+	defer processors.Unlock()
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + n)
+}
+
 // NewTeam starts n threads, in addition to as many goroutines as Go runs without them:
 // they are in native code, and a goroutine that reads pictures would have to wait until
-// one of them gives way. What runs when is left to the system. lock is called first on each of them (nil means
-// runtime.LockOSThread); it has to lock the goroutine to its thread.
+// one of them gives way. What runs when is left to the system. lock is called first on
+// each of them (nil means runtime.LockOSThread); it has to lock the goroutine to its
+// thread.
 func NewTeam(n int, lock func()) *Team {
 	if lock == nil {
 		lock = runtime.LockOSThread
@@ -69,15 +79,6 @@ func (t *Team) Do(n int, f func(rank int) error) error {
 	}
 	return nil
 }
-
-// moreProcessors changes how many goroutines Go runs at once.
-func moreProcessors(n int) {
-	processors.Lock()
-	defer processors.Unlock()
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + n)
-}
-
-var processors sync.Mutex
 
 // Close ends the threads.
 func (t *Team) Close() {

@@ -338,7 +338,7 @@ void vl_attention_backward_cells(void *arg, int part, int parts) {
 			for (vl_n j = 0; j < steps; j++) {
 				vl_n at = (j0 + j) * CELL;
 				queries b = {.n = least(CELL, a->tq - at), .mask = c->mask ? c->mask + n * a->mb + h * a->mh + at * a->mpitch : NULL, .pitch = a->mpitch};
-				int halves = b.n > 16 ? 2 : 1;
+				int both = b.n > 16; // halves of a vector of queries
 				statistics(&b, c->stats + 2 * (i * a->tq + at));
 				vl_cells_b_turned(element(q, a->q16, at * a->qt), a->q16, a->qt, b.n, a->d, f.qt);
 				if (scores) vl_cells_b_turned(element(g, a->o16, at * a->ot), a->o16, a->ot, b.n, a->dv, f.gt);
@@ -354,11 +354,11 @@ void vl_attention_backward_cells(void *arg, int part, int parts) {
 					const float *s = f.s + (t - 1) % 2 * CELL_SIZE, *dp = scores ? f.dp + (t - 1) * CELL_SIZE : NULL, *mask = b.mask ? f.mask : NULL;
 					vl_n keys = of_cell(a->tk, t - 1);
 					if (mask) turned_mask(&b, (t - 1) * CELL, a->tk, f.mask);
-					if (halves > 1) again(2, &b, keys, s, a->scale, mask, p + (t - 1) * step, dp);
+					if (both) again(2, &b, keys, s, a->scale, mask, p + (t - 1) * step, dp);
 					else again(1, &b, keys, s, a->scale, mask, p + (t - 1) * step, dp);
 				}
 				if (!scores) continue;
-				if (halves > 1) scores_gradient(2, &b, a->tk, p, f.dp, rows, step, f.pairs);
+				if (both) scores_gradient(2, &b, a->tk, p, f.dp, rows, step, f.pairs);
 				else scores_gradient(1, &b, a->tk, p, f.dp, rows, step, f.pairs);
 				for (vl_n e = 0; c->dq && e < ds; e++) {
 					vl_cells_multiply(of_cell(a->d, e), b.n, f.kt + e * ks * CELL_SIZE, &pairs, 1, 0, f.c, NULL, NULL);

@@ -89,7 +89,8 @@ INLINE void finished(const vl_finish *f, const int y16, const char *y, __mmask32
 #undef LIKE_Y
 }
 
-// put16 writes one row of sums as bf16, those of m.
+// put16 writes one row of sums as bf16, those of m. more: there may be what acc and
+// finish ask for.
 INLINE void put16(const vl_cell_put *p, int more, __mmask32 m, char *y, __m512 lo, __m512 hi) {
 	if (more && p->acc) {
 		__m512i v = _mm512_maskz_loadu_epi16(m, y);
