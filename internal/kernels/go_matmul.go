@@ -10,14 +10,6 @@ func strides(b Buf, trans bool) (row, col int) {
 	return b.Pitch, 1
 }
 
-// scaled is α as T; 0 means 1.
-func scaled[T buffer.Float](alpha float64) T {
-	if alpha == 0 {
-		return 1
-	}
-	return T(alpha)
-}
-
 // from is s[i:], empty where a product of zero size lies beyond the end.
 func from[T any](s []T, i int) []T { return s[min(i, len(s)):] }
 
@@ -26,7 +18,7 @@ func matMul[T buffer.Float](p MatMul) Run {
 	pa, pb := new(strided[T]), new(strided[T])
 	pa.is, pa.ks = strides(p.A, p.TransA)
 	pb.ks, pb.is = strides(p.B, p.TransB)
-	g := &gemm[T]{m: p.M, n: p.N, factors: matrices(p.K, pa, pb), rs: p.Y.Pitch, cs: 1, alpha: scaled[T](p.Alpha), acc: p.Accumulate}
+	g := &gemm[T]{m: p.M, n: p.N, factors: matrices(p.K, pa, pb), rs: p.Y.Pitch, cs: 1, alpha: 1, acc: p.Accumulate}
 	if p.Bias != nil {
 		g.bias = buffer.Floats[T](p.Bias)
 	}

@@ -53,7 +53,7 @@ type Kernels interface {
 
 // MatMul is a general matrix product over row-major matrices with pitches.
 //
-//	Y = α·op(A)·op(B) + bias        (Accumulate: Y += …)
+//	Y = op(A)·op(B) + bias        (Accumulate: Y += …)
 //
 //	op(A) (M, K), op(B) (K, N), bias (N) or nil, Y (M, N)
 //
@@ -66,7 +66,6 @@ type MatMul struct {
 	A, B, Bias, Y  Buf
 	TransA, TransB bool
 	M, N, K        int
-	Alpha          float64 // 0 means 1
 	Accumulate     bool
 	Batch          int // 0 and 1 mean one product
 	StrideA        int

@@ -30,6 +30,9 @@ type AttentionAttr struct {
 // is written in the same places. mask is nil or broadcasts over N and Heads.
 // Source: Vaswani et al. 2017, arXiv:1706.03762, eq. 1.
 func (g *Graph) Attention(q, k, v View, mask *Node, a AttentionAttr) *Node {
+	if y := g.oneQuery(q, k, v, mask, a); y != nil {
+		return y
+	}
 	var sources []*Node
 	place := func(n *Node) int {
 		if i := slices.Index(sources, n); i >= 0 {
@@ -137,9 +140,14 @@ func (g *Graph) Attention(q, k, v View, mask *Node, a AttentionAttr) *Node {
 	return g.Apply(s)
 }
 
-// rowOfAttention is the [Rows] of attention: one query, all keys and values.
+// rowOfAttention is the [Rows] of attention: one query, all keys and values. A
+// source of queries alone is needed at that place only.
 func (g *Graph) rowOfAttention(sources []*Node, q, k, v View, mask *Node, a AttentionAttr) Rows {
 	axes := slices.Repeat([]int{-1}, len(sources))
+	alone := q.Source != k.Source && q.Source != v.Source && q.rowwise(a.N, a.Tq)
+	if alone {
+		axes[0] = 1
+	}
 	if mask != nil {
 		axes = append(axes, mask.Dims()-2)
 	}
@@ -150,7 +158,11 @@ func (g *Graph) rowOfAttention(sources []*Node, q, k, v View, mask *Node, a Atte
 		return axes, func(in []*Node, at int) *Node {
 			one, q, m := a, q, mask
 			one.Tq = 1
-			q.Offset += at * q.Token
+			if alone {
+				q.Source, q.Batch = in[0], q.Token
+			} else {
+				q.Offset += at * q.Token
+			}
 			if m != nil {
 				m = in[len(in)-1]
 			}

@@ -6,6 +6,13 @@ import (
 	"github.com/vislora/vislora/internal/kernels"
 )
 
+// Layer are the operands of [Graph.Linear] and [Graph.LoRA]; A and Up are nil in
+// the former.
+type Layer struct {
+	X, W, Bias, A, Up *Node
+	TransW            bool
+}
+
 // Linear is a product over the last axis.
 //
 //	y = x·W + b
@@ -24,6 +31,7 @@ func (g *Graph) Linear(x, w, b *Node, transW bool) *Node {
 		Name: "linear", In: in, Out: withLast(x, n), Diff: diff, Accumulates: true, Finishes: true, Flops: 2 * float64(rows(x)) * float64(n) * float64(last(x)),
 		Narrow: Narrow{In: []int{0}, Out: true},
 		Rows:   rowOf(withLast(x, n), in, []int{0}, func(in []*Node) *Node { return g.Linear(in[0], w, b, transW) }),
+		Layer:  &Layer{X: x, W: w, Bias: b, TransW: transW},
 		Bind: func(e *Env) (kernels.Run, error) {
 			m := kernels.MatMul{A: e.In[0], B: e.In[1], Y: e.Out, TransB: transW, M: e.In[0].Rows(), N: n, K: e.In[0].Cols(), Accumulate: e.Accumulate, Finish: e.Finish}
 			if b != nil {

@@ -17,6 +17,7 @@ func (g *Graph) LoRA(x, w, b, a, up *Node, transW bool) *Node {
 	k := last(x)
 	s := u.spec("linear.lora", x, w, b, withLast(x, n), 2*float64(u.m)*float64(n)*float64(k))
 	s.Rows = rowOf(s.Out, s.In, []int{0}, func(in []*Node) *Node { return g.LoRA(in[0], w, b, a, up, transW) })
+	s.Layer = &Layer{X: x, W: w, Bias: b, A: a, Up: up, TransW: transW}
 	s.Bind = func(e *Env) (kernels.Run, error) {
 		p := kernels.MatMul{A: e.In[0], B: e.In[1], TransB: transW, Y: e.Out, M: u.m, N: n, K: k, Finish: e.Finish,
 			Thin: &kernels.Thin{H: u.hidden(e), C: e.In[3], Trans: true, Down: e.In[2], DownTrans: true}}

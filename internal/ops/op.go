@@ -59,6 +59,8 @@ type Spec struct {
 	Finish *Finish
 	// Rows makes the operator for one place of an axis; nil where it cannot be.
 	Rows Rows
+	// Layer is what a linear layer multiplies; nil for other operators.
+	Layer *Layer
 	// Once says that a step runs the operator no more than once: it meets the
 	// other shards.
 	Once bool

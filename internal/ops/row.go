@@ -15,7 +15,7 @@ const leastForRow = 16
 // row is place at of an axis of x (which stays, of length 1), computed alone
 // where that is possible. A classifier reads one token of a transformer's last
 // block, so the last norm, the block's MLP and projection and its queries are
-// only needed there; keys and values stop the way up.
+// only needed there. Keys and values stop the way up, see [Graph.oneQuery].
 //
 // An operator is made anew if nobody reads its output but operators that are,
 // so that nothing is computed twice. What is added to the graph later may still

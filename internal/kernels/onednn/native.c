@@ -113,19 +113,6 @@ uint64_t vl_fingerprint(const float *p, vl_n n) {
 	return h[0] ^ h[1] * 3 ^ h[2] * 5 ^ h[3] * 7;
 }
 
-int vl_sgemm(const vl_gemm *g, const float *a, const float *b, const float *bias, float *y) {
-	for (vl_n i = 0; i < (g->batch > 1 ? g->batch : 1); i++, a += g->sa, b += g->sb, y += g->sy) {
-		float beta = g->acc ? 1 : 0;
-		if (bias) { // the rows start from the bias
-			vl_kernels->affine(g->m, g->n, (vl_mat){(void *)bias}, NULL, NULL, (vl_mat){y, g->ldy}, g->acc);
-			beta = 1;
-		}
-		int s = dnnl_sgemm(g->ta ? 'T' : 'N', g->tb ? 'T' : 'N', g->m, g->n, g->k, g->alpha, a, g->lda, b, g->ldb, beta, y, g->ldy);
-		if (s) return s;
-	}
-	return 0;
-}
-
 static void transpose(vl_n rows, vl_n cols, const float *x, vl_n xp, float *y, vl_n yp, int acc) {
 	for (vl_n i0 = 0; i0 < rows; i0 += 16)
 		for (vl_n j0 = 0; j0 < cols; j0 += 16) {
@@ -147,7 +134,7 @@ void vl_skinny(int kind, const vl_gemm *g, const float *a, const float *b, const
 			transpose(g->k, g->n, b, g->ldb, t, g->k, 0);
 			b = t, bp = g->k;
 		}
-		vl_kernels->dots(g->m, g->n, g->k, g->alpha, a, g->lda, b, bp, bias, y, g->ldy, g->acc);
+		vl_kernels->dots(g->m, g->n, g->k, a, g->lda, b, bp, bias, y, g->ldy, g->acc);
 		return;
 	case VL_WIDEN: // few terms: b as (k, n)
 		if (g->tb) {
@@ -155,14 +142,14 @@ void vl_skinny(int kind, const vl_gemm *g, const float *a, const float *b, const
 			transpose(g->n, g->k, b, g->ldb, t, g->n, 0);
 			b = t, bp = g->n;
 		}
-		vl_kernels->widen(g->m, g->n, g->k, g->alpha, a, g->ta ? 1 : g->lda, g->ta ? g->lda : 1, b, bp, bias, y, g->ldy, g->acc);
+		vl_kernels->widen(g->m, g->n, g->k, a, g->ta ? 1 : g->lda, g->ta ? g->lda : 1, b, bp, bias, y, g->ldy, g->acc);
 		return;
 	case VL_OUTER: // few rows, aᵀ·b
-		vl_kernels->outer(g->k, g->m, g->n, g->alpha, a, g->lda, b, g->ldb, y, g->ldy, g->acc);
+		vl_kernels->outer(g->k, g->m, g->n, a, g->lda, b, g->ldb, y, g->ldy, g->acc);
 		return;
 	default: { // few columns, aᵀ·b as (bᵀ·a)ᵀ
 		float *t = vl_scratch(g->n * g->m * sizeof *t);
-		vl_kernels->outer(g->k, g->n, g->m, g->alpha, b, g->ldb, a, g->lda, t, g->m, 0);
+		vl_kernels->outer(g->k, g->n, g->m, b, g->ldb, a, g->lda, t, g->m, 0);
 		transpose(g->n, g->m, t, g->m, y, g->ldy, g->acc);
 	}
 	}

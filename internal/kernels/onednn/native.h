@@ -25,13 +25,11 @@ int vl_shares(void);
 // A sum over all bits of n floats that tells two weights at one address apart.
 uint64_t vl_fingerprint(const float *p, vl_n n);
 
-// y = α·op(a)·op(b) + bias, batched, by dnnl_sgemm.
+// y = op(a)·op(b) + bias.
 typedef struct {
-	vl_n m, n, k, lda, ldb, ldy, batch, sa, sb, sy;
+	vl_n m, n, k, lda, ldb, ldy;
 	int ta, tb, acc;
-	float alpha;
 } vl_gemm;
-int vl_sgemm(const vl_gemm *g, const float *a, const float *b, const float *bias, float *y);
 
 // The skinny products; scratch holds what has to be transposed.
 enum { VL_DOTS, VL_WIDEN, VL_OUTER, VL_OUTER_T };

@@ -6,8 +6,6 @@ package onednn
 #cgo CFLAGS: -O3 -fopenmp
 #cgo LDFLAGS: -ldnnl -lgomp -lm
 #include "native.h"
-#cgo noescape vl_sgemm
-#cgo nocallback vl_sgemm
 #cgo noescape vl_multiply
 #cgo nocallback vl_multiply
 #cgo noescape vl_multiply_winograd

@@ -178,23 +178,15 @@ func (k *Kernels) multiply(p *C.vl_product, o operands) (kernels.Run, error) {
 	}, nil
 }
 
-// single reports whether a product is one and not scaled.
-func single(p kernels.MatMul) bool { return p.Batch <= 1 && (p.Alpha == 0 || p.Alpha == 1) }
-
-// one is single with second factors in float32.
-func one(p kernels.MatMul) bool {
-	return single(p) && !half(p.B, p.Bias) && (p.Thin == nil || !half(p.Thin.H, p.Thin.C, p.Thin.Down))
-}
-
-// own reports whether a product runs in own loops in float32.
-func (k *Kernels) own(p kernels.MatMul) bool {
-	return one(p) && !half(p.A, p.Y) && !k.large(p) && !p.Thin.Makes()
+// wide reports whether second factors are in float32.
+func wide(p kernels.MatMul) bool {
+	return !half(p.B, p.Bias) && (p.Thin == nil || !half(p.Thin.H, p.Thin.C, p.Thin.Down))
 }
 
 // cells reports whether a product's factors are rounded to bf16, or sums of two such
 // numbers.
 func (k *Kernels) cells(p kernels.MatMul) bool {
-	return one(p) && !p.TransA && (k.bf16 && half(p.A, p.Y) || k.large(p)) && (k.bf16 || thinEnough(p.Thin))
+	return wide(p) && !p.TransA && (k.bf16 && half(p.A, p.Y) || k.large(p)) && (k.bf16 || thinEnough(p.Thin))
 }
 
 // thinEnough reports whether a thin pair has room for both parts of its numbers.
@@ -221,8 +213,8 @@ func finishing(f *kernels.Finish, y *buffer.Buffer) (c C.vl_finish) {
 	return C.vl_finish{add: behind(f.Add), mask: behind(f.Mask), relu: flag(f.Relu)}
 }
 
-// ownProduct is a matrix product by own loops.
-func (k *Kernels) ownProduct(p kernels.MatMul) (kernels.Run, error) {
+// ownProduct is a matrix product by own loops, in cells or in float32.
+func (k *Kernels) ownProduct(p kernels.MatMul, cells bool) (kernels.Run, error) {
 	n := func(i int) C.vl_n { return C.vl_n(i) }
 	g := &C.vl_product{m: n(p.M), n: n(p.N), k: n(p.K), lda: pitch(p.A), step: 1, ldy: pitch(p.Y), acc: flag(p.Accumulate), a16: flag(half(p.A)), y16: flag(half(p.Y)), finish: finishing(p.Finish, p.Y)}
 	if p.TransA {
@@ -237,7 +229,7 @@ func (k *Kernels) ownProduct(p kernels.MatMul) (kernels.Run, error) {
 			o.down = operand{t.Down, matrix(t.DownTrans, p.K, r, t.Down.Pitch)}
 		}
 	}
-	if k.cells(p) {
+	if cells {
 		o = k.inCells(g, o)
 	}
 	return k.multiply(g, o)
@@ -387,7 +379,7 @@ func window(p kernels.Conv, from, to *buffer.Buffer, backward bool) C.vl_window 
 // sumRows is a product over rows, the gradient of a factor, one of them or both in
 // bf16; nil for others.
 func (k *Kernels) sumRows(p kernels.MatMul) kernels.Run {
-	if !k.bf16 || !single(p) || !p.TransA || p.TransB || p.Bias != nil || p.Thin != nil || half(p.Y) || !half(p.A) && !half(p.B) {
+	if !k.bf16 || !p.TransA || p.TransB || p.Bias != nil || p.Thin != nil || half(p.Y) || !half(p.A) && !half(p.B) {
 		return nil
 	}
 	s := &C.vl_row_sum{m: C.vl_n(p.M), n: C.vl_n(p.N), k: C.vl_n(p.K), lda: pitch(p.A), ldb: pitch(p.B), ldy: pitch(p.Y),

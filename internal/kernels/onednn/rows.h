@@ -116,11 +116,11 @@ typedef struct {
 	// y = x, which is bf16
 	void (*widen_rows)(vl_n rows, vl_n c, const uint16_t *x, vl_n xp, float *y);
 	// y (m, n) = α·x (m, k)·b (n, k)ᵀ + bias, n small
-	void (*dots)(vl_n m, vl_n n, vl_n k, float alpha, const float *x, vl_n xp, const float *b, vl_n bp, const float *bias, float *y, vl_n yp, int acc);
+	void (*dots)(vl_n m, vl_n n, vl_n k, const float *x, vl_n xp, const float *b, vl_n bp, const float *bias, float *y, vl_n yp, int acc);
 	// y (m, n) = α·h (m, k)·b (k, n) + bias, k small
-	void (*widen)(vl_n m, vl_n n, vl_n k, float alpha, const float *h, vl_n hr, vl_n hc, const float *b, vl_n bp, const float *bias, float *y, vl_n yp, int acc);
+	void (*widen)(vl_n m, vl_n n, vl_n k, const float *h, vl_n hr, vl_n hc, const float *b, vl_n bp, const float *bias, float *y, vl_n yp, int acc);
 	// y (r, n) = α·u (m, r)ᵀ·x (m, n), r small; y is written
-	void (*outer)(vl_n m, vl_n r, vl_n n, float alpha, const float *u, vl_n up, const float *x, vl_n xp, float *y, vl_n yp, int acc);
+	void (*outer)(vl_n m, vl_n r, vl_n n, const float *u, vl_n up, const float *x, vl_n xp, float *y, vl_n yp, int acc);
 	// index: the taps that were taken, NULL where nobody asks
 	void (*pool)(const vl_pool_shape *s, const void *x, void *y, uint8_t *index);
 	void (*pool_backward)(const vl_pool_shape *s, const void *dy, const uint8_t *index, void *dx, int acc);

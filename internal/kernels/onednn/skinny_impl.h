@@ -3,7 +3,7 @@
 // product packs it first. Compiled once per instruction set; see rows.c.
 
 // Two rows of x against nb rows of b, nb a constant: 2·nb sums in registers.
-INLINE void T(dot_tile)(const int mb, const int nb, vl_n k, float alpha, const float *x, vl_n xp, const float *b, vl_n bp, const float *bias, float *y, vl_n yp, int acc) {
+INLINE void T(dot_tile)(const int mb, const int nb, vl_n k, const float *x, vl_n xp, const float *b, vl_n bp, const float *bias, float *y, vl_n yp, int acc) {
 	vf s[2][8] = {{{0}}};
 	vl_n i = 0;
 	for (; i + LANES <= k; i += LANES) {
@@ -28,44 +28,44 @@ INLINE void T(dot_tile)(const int mb, const int nb, vl_n k, float alpha, const f
 	for (int r = 0; r < mb; r++)
 #pragma GCC unroll 8
 		for (int j = 0; j < nb; j++) {
-			float v = alpha * T(sum)(s[r][j]);
+			float v = T(sum)(s[r][j]);
 			if (bias) v += bias[j];
 			if (acc) v += y[r * yp + j];
 			y[r * yp + j] = v;
 		}
 }
 
-static void T(dots)(vl_n m, vl_n n, vl_n k, float alpha, const float *x, vl_n xp, const float *b, vl_n bp, const float *bias, float *y, vl_n yp, int acc) {
+static void T(dots)(vl_n m, vl_n n, vl_n k, const float *x, vl_n xp, const float *b, vl_n bp, const float *bias, float *y, vl_n yp, int acc) {
 	for (vl_n i = 0; i < m; i += 2) {
 		int two = i + 1 < m;
 		vl_n j = 0;
 		for (; j + 8 <= n; j += 8) {
 			const float *bj = bias ? bias + j : NULL;
-			if (two) T(dot_tile)(2, 8, k, alpha, x + i * xp, xp, b + j * bp, bp, bj, y + i * yp + j, yp, acc);
-			else T(dot_tile)(1, 8, k, alpha, x + i * xp, xp, b + j * bp, bp, bj, y + i * yp + j, yp, acc);
+			if (two) T(dot_tile)(2, 8, k, x + i * xp, xp, b + j * bp, bp, bj, y + i * yp + j, yp, acc);
+			else T(dot_tile)(1, 8, k, x + i * xp, xp, b + j * bp, bp, bj, y + i * yp + j, yp, acc);
 		}
 		for (; j + 4 <= n; j += 4) {
 			const float *bj = bias ? bias + j : NULL;
-			if (two) T(dot_tile)(2, 4, k, alpha, x + i * xp, xp, b + j * bp, bp, bj, y + i * yp + j, yp, acc);
-			else T(dot_tile)(1, 4, k, alpha, x + i * xp, xp, b + j * bp, bp, bj, y + i * yp + j, yp, acc);
+			if (two) T(dot_tile)(2, 4, k, x + i * xp, xp, b + j * bp, bp, bj, y + i * yp + j, yp, acc);
+			else T(dot_tile)(1, 4, k, x + i * xp, xp, b + j * bp, bp, bj, y + i * yp + j, yp, acc);
 		}
 		for (; j < n; j++) {
 			const float *bj = bias ? bias + j : NULL;
-			if (two) T(dot_tile)(2, 1, k, alpha, x + i * xp, xp, b + j * bp, bp, bj, y + i * yp + j, yp, acc);
-			else T(dot_tile)(1, 1, k, alpha, x + i * xp, xp, b + j * bp, bp, bj, y + i * yp + j, yp, acc);
+			if (two) T(dot_tile)(2, 1, k, x + i * xp, xp, b + j * bp, bp, bj, y + i * yp + j, yp, acc);
+			else T(dot_tile)(1, 1, k, x + i * xp, xp, b + j * bp, bp, bj, y + i * yp + j, yp, acc);
 		}
 	}
 }
 
 // mb rows of y get kb terms, mb and kb constants: the mb·kb factors stay in
 // registers while a row of y streams by.
-INLINE void T(widen_tile)(const int mb, const int kb, vl_n n, float alpha, const float *h, vl_n hr, vl_n hc, const float *b, vl_n bp, const float *bias, float *y, vl_n yp,
+INLINE void T(widen_tile)(const int mb, const int kb, vl_n n, const float *h, vl_n hr, vl_n hc, const float *b, vl_n bp, const float *bias, float *y, vl_n yp,
 	int acc) {
 	vf f[2][8];
 #pragma GCC unroll 2
 	for (int r = 0; r < mb; r++)
 #pragma GCC unroll 8
-		for (int k = 0; k < kb; k++) f[r][k] = T(set)(alpha * h[r * hr + k * hc]);
+		for (int k = 0; k < kb; k++) f[r][k] = T(set)(h[r * hr + k * hc]);
 	vl_n i = 0;
 	for (; i + LANES <= n; i += LANES) {
 		vf v[2] = {{0}};
@@ -91,7 +91,7 @@ INLINE void T(widen_tile)(const int mb, const int kb, vl_n n, float alpha, const
 		}
 }
 
-static void T(widen)(vl_n m, vl_n n, vl_n k, float alpha, const float *h, vl_n hr, vl_n hc, const float *b, vl_n bp, const float *bias, float *y, vl_n yp, int acc) {
+static void T(widen)(vl_n m, vl_n n, vl_n k, const float *h, vl_n hr, vl_n hc, const float *b, vl_n bp, const float *bias, float *y, vl_n yp, int acc) {
 	for (vl_n i = 0; i < m; i += 2) {
 		int two = i + 1 < m, more = acc;
 		const float *bi = bias;
@@ -99,8 +99,8 @@ static void T(widen)(vl_n m, vl_n n, vl_n k, float alpha, const float *h, vl_n h
 			const float *hk = h + i * hr + k0 * hc, *bk = b + k0 * bp;
 			float *yi = y + i * yp;
 #define STEP(KB) \
-	if (two) T(widen_tile)(2, KB, n, alpha, hk, hr, hc, bk, bp, bi, yi, yp, more); \
-	else T(widen_tile)(1, KB, n, alpha, hk, hr, hc, bk, bp, bi, yi, yp, more); \
+	if (two) T(widen_tile)(2, KB, n, hk, hr, hc, bk, bp, bi, yi, yp, more); \
+	else T(widen_tile)(1, KB, n, hk, hr, hc, bk, bp, bi, yi, yp, more); \
 	k0 += KB;
 			if (k - k0 >= 8) {
 				STEP(8)
@@ -116,7 +116,7 @@ static void T(widen)(vl_n m, vl_n n, vl_n k, float alpha, const float *h, vl_n h
 }
 
 // rb rows of y over w columns, summed over the rows m0 … m1 of u and x.
-INLINE void T(outer_tile)(const int rb, const int nb, vl_n m, float alpha, const float *u, vl_n up, const float *x, vl_n xp, float *y, vl_n yp, int acc) {
+INLINE void T(outer_tile)(const int rb, const int nb, vl_n m, const float *u, vl_n up, const float *x, vl_n xp, float *y, vl_n yp, int acc) {
 	vf s[8][2] = {{{0}}};
 	for (vl_n i = 0; i < m; i++) {
 		vf x0 = T(load)(x + i * xp), x1 = nb > 1 ? T(load)(x + i * xp + LANES) : x0;
@@ -131,13 +131,13 @@ INLINE void T(outer_tile)(const int rb, const int nb, vl_n m, float alpha, const
 	for (int r = 0; r < rb; r++)
 #pragma GCC unroll 2
 		for (int j = 0; j < nb; j++) {
-			vf v = s[r][j] * alpha;
+			vf v = s[r][j];
 			if (acc) v += T(load)(y + r * yp + j * LANES);
 			T(store)(y + r * yp + j * LANES, v);
 		}
 }
 
-static void T(outer)(vl_n m, vl_n r, vl_n n, float alpha, const float *u, vl_n up, const float *x, vl_n xp, float *y, vl_n yp, int acc) {
+static void T(outer)(vl_n m, vl_n r, vl_n n, const float *u, vl_n up, const float *x, vl_n xp, float *y, vl_n yp, int acc) {
 	if (m == 0 && !acc)
 		for (vl_n i = 0; i < r; i++) memset(y + i * yp, 0, n * sizeof *y);
 	// Blocks of rows that stay in the second-level cache while y is updated.
@@ -148,7 +148,7 @@ static void T(outer)(vl_n m, vl_n r, vl_n n, float alpha, const float *u, vl_n u
 		for (vl_n r0 = 0; r0 < r;) {
 			int rb = r - r0 >= 8 ? 8 : r - r0 >= 4 ? 4 : 1;
 			vl_n i = 0;
-#define STEP(RB, NB) T(outer_tile)(RB, NB, mn, alpha, pu + r0, up, px + i, xp, y + r0 * yp + i, yp, more)
+#define STEP(RB, NB) T(outer_tile)(RB, NB, mn, pu + r0, up, px + i, xp, y + r0 * yp + i, yp, more)
 			for (; i + 2 * LANES <= n; i += 2 * LANES) {
 				if (rb == 8) STEP(8, 2);
 				else if (rb == 4) STEP(4, 2);
@@ -165,7 +165,7 @@ static void T(outer)(vl_n m, vl_n r, vl_n n, float alpha, const float *u, vl_n u
 					float v = 0;
 					for (vl_n k = 0; k < mn; k++) v += pu[k * up + r0 + q] * px[k * xp + i];
 					float *p = y + (r0 + q) * yp + i;
-					*p = v * alpha + (more ? *p : 0);
+					*p = v + (more ? *p : 0);
 				}
 			r0 += rb;
 		}

@@ -15,9 +15,6 @@ func (u *suite) matMul(t *testing.T) {
 			ta, tb, acc, bias := opt&1 != 0, opt&2 != 0, opt&4 != 0, opt&8 != 0
 			extra := []int{0, 3, 16}[(i+opt)%3]
 			p := kernels.MatMul{M: m[0], N: m[1], K: m[2], TransA: ta, TransB: tb, Accumulate: acc}
-			if opt%3 == 0 {
-				p.Alpha = 0.5
-			}
 			ar, ac, br, bc := p.M, p.K, p.K, p.N
 			if ta {
 				ar, ac = ac, ar
@@ -37,7 +34,7 @@ func (u *suite) matMul(t *testing.T) {
 			run, err := u.k.MatMul(p)
 			u.exec(t, name, run, err)
 			u.compare(t, name, p.Y, want)
-			if p.Alpha != 0 || p.M == 0 {
+			if p.M == 0 {
 				continue
 			}
 			h, c := u.buf(extra, p.M, 3), u.buf(extra, 3, p.N)
@@ -55,12 +52,8 @@ func (u *suite) matMul(t *testing.T) {
 	u.matMulFrozenTwice(t)
 }
 
-// product is α·op(A)·op(B) + bias by definition.
+// product is op(A)·op(B) + bias by definition.
 func product(p kernels.MatMul) []float64 {
-	alpha := p.Alpha
-	if alpha == 0 {
-		alpha = 1
-	}
 	out := make([]float64, 0, p.M*p.N)
 	for i := range p.M {
 		for j := range p.N {
@@ -75,7 +68,6 @@ func product(p kernels.MatMul) []float64 {
 				}
 				sum += at(p.A, ia) * at(p.B, ib)
 			}
-			sum *= alpha
 			if p.Bias != nil {
 				sum += at(p.Bias, j)
 			}
@@ -91,7 +83,7 @@ func (u *suite) matMulBatched(t *testing.T) {
 	const n, m, k, heads = 11, 9, 6, 3
 	for _, broadcast := range []bool{false, true} {
 		a, b, y := u.buf(2, m, heads*k), u.buf(0, heads*n, k), u.buf(0, heads, m, n)
-		p := kernels.MatMul{A: a, B: b, Y: y, TransB: true, M: m, N: n, K: k, Batch: heads, StrideA: k, StrideB: n * k, StrideY: m * n, Alpha: 2}
+		p := kernels.MatMul{A: a, B: b, Y: y, TransB: true, M: m, N: n, K: k, Batch: heads, StrideA: k, StrideB: n * k, StrideY: m * n}
 		if broadcast {
 			p.StrideB = 0
 		}
@@ -103,7 +95,7 @@ func (u *suite) matMulBatched(t *testing.T) {
 					for c := range k {
 						sum += at(a, i*a.Pitch+h*k+c) * at(b, h*p.StrideB+j*k+c)
 					}
-					want = append(want, 2*sum)
+					want = append(want, sum)
 				}
 			}
 		}
