@@ -30,7 +30,8 @@ enum {
 // other factors. h has the parts of its products with c as so many terms more. One
 // step of 32 terms has room for the greater parts' product and both mixed ones up to
 // rank 10, for one of these up to rank 16; two steps for the six of three parts up to
-// rank 10.
+// rank 10. Where the layer's own factors are rounded c is like them, but not h: that
+// would double the error of gradients far before it (TestBF16Gradients).
 enum { PRODUCTS = 6 };
 static const struct {
 	uint8_t h, c;
@@ -38,7 +39,7 @@ static const struct {
 
 static vl_n up_parts(vl_n parts, vl_n r) {
 	if (parts > 2) return PRODUCTS * r <= 2 * CELL ? PRODUCTS : 1;
-	return 3 * r <= CELL ? 3 : 2 * r <= CELL ? 2 : 1;
+	return parts > 1 && 3 * r <= CELL ? 3 : 2 * r <= CELL ? 2 : 1;
 }
 static vl_n term_parts(const vl_factor *f) { return f->split == VL_SPLIT_TERMS ? up_parts(f->parts, f->k) : 1; }
 
