@@ -107,7 +107,7 @@ func testFinish(t *testing.T, k *Kernels, halves bool) {
 			}
 			return b
 		}
-		for _, s := range []struct{ m, n, k, r int }{{75, 64, 96, 0}, {40, 37, 54, 0}, {150, 96, 64, 5}, {64, 1056, 1024, 0}} {
+		for _, s := range []struct{ m, n, k, r int }{{75, 64, 96, 0}, {40, 37, 54, 0}, {150, 96, 64, 5}, {64, 1056, 1024, 0}, {43, 70, 2048, 5}} {
 			a, w := whole(r, 0, s.m, s.k), whole(r, 0, s.k, s.n)
 			var h, c *buffer.Buffer
 			if s.r > 0 {

@@ -63,7 +63,8 @@ typedef struct {
 	vl_n rows, room;
 	int acc;
 	vl_n from, end; // panels
-	vl_n segs, k;
+	float *packed; // where rows are copied, pitch apart, or NULL
+	vl_n pitch, segs, k;
 	vl_segment seg[SEGMENTS];
 } pass;
 
@@ -83,14 +84,26 @@ typedef struct {
 	const float *rows[SEGMENTS][ROWS + 16];
 } table;
 
+// Rows that crowd the nearest cache, more than it has room for in a set, are copied
+// for a pass, an odd number of lines apart.
+static int crowded(vl_n ld) { return vl_crowds(4 * ld) && vl_kernels->rows > 8; }
+
+static void pack(pass *s) {
+	s->pitch = ((s->room + 15) / 16 | 1) * 16;
+	s->packed = vl_room((ROWS + 16) * s->pitch * sizeof(float));
+}
+
 // whole_tap adds the k terms of a tap; first holds the first term of every row.
-static void whole_tap(pass *s, table *t, const float *const *first, vl_n all, vl_n k, vl_n step, const float *b) {
+static void whole_tap(pass *s, table *t, const float *const *first, vl_n all, vl_n k, vl_n step, int packs, const float *b) {
 	vl_n block = terms(k), width = panels(s->p->n) * vl_kernels->columns;
 	for (vl_n k0 = 0; k0 < k; k0 += block) {
 		vl_n kn = k - k0 < block ? k - k0 : block;
 		if (s->segs == SEGMENTS || s->segs && s->k + kn > s->room) flush(s, NULL);
 		const float **rows = t->rows[s->segs];
-		for (vl_n i = 0; i < all; i++) rows[i] = first[i] == zeros ? zeros : first[i] + k0 * step;
+		for (vl_n i = 0; i < all; i++) {
+			rows[i] = first[i] == zeros ? zeros : first[i] + k0 * step;
+			if (packs && rows[i] != zeros) rows[i] = memcpy(s->packed + i * s->pitch + s->k, rows[i], kn * sizeof(float));
+		}
 		vl_segment g = {rows, b + k0 * width, kn, step, kn * vl_kernels->columns};
 		s->seg[s->segs++] = g;
 		s->k += kn;
@@ -126,18 +139,20 @@ static void multiply(void *arg, int part, int parts) {
 	const float *first[ROWS + 16];
 	vl_share_of_product own = vl_share_of(p, p->m, vl_kernels->rows, panels(p->n), part, parts);
 	vl_n most = rows_of(own.rows_end - own.row);
+	int packs = p->step == 1 && crowded(p->lda);
 	for (vl_n i0 = own.row; i0 < own.rows_end; i0 += most) {
 		vl_n rows = own.rows_end - i0 < most ? own.rows_end - i0 : most, all = padded(rows);
 		pass s = {p, c->bias, to, rows, room(1, p->k), p->acc, own.panel, own.panels_end};
+		if (packs) pack(&s);
 		for (vl_n i = 0; i < all; i++) {
 			vl_n row = i0 + (i < rows ? i : rows - 1);
 			to[i] = y + row * p->ldy;
 			first[i] = a + row * p->lda;
 		}
-		whole_tap(&s, &t, first, all, p->k, p->step, c->b);
+		whole_tap(&s, &t, first, all, p->k, p->step, packs, c->b);
 		if (p->r) {
 			for (vl_n i = 0; i < all; i++) first[i] = h + (i0 + (i < rows ? i : rows - 1)) * p->ldh;
-			whole_tap(&s, &t, first, all, p->r, 1, c->hb);
+			whole_tap(&s, &t, first, all, p->r, 1, 0, c->hb);
 		}
 		if (s.segs || !p->k && !p->r) flush(&s, &p->finish);
 	}
@@ -154,6 +169,7 @@ static void convolve(void *arg, int part, int parts) {
 	vl_origin at[ROWS];
 	vl_n pixel[ROWS];
 	vl_phase f;
+	int packs = crowded(p->lda);
 	vl_n width = panels(p->n) * vl_kernels->columns, pictures = p->m / (w->oh * w->ow);
 	for (vl_n phase = 0; phase < vl_phases(w); phase++) {
 		vl_phase_of(w, phase, &f);
@@ -162,20 +178,21 @@ static void convolve(void *arg, int part, int parts) {
 		for (vl_n i0 = own.row; i0 < own.rows_end; i0 += most) {
 			vl_n rows = own.rows_end - i0 < most ? own.rows_end - i0 : most, all = padded(rows);
 			pass s = {p, c->bias, to, rows, room(f.n, p->k), p->acc, own.panel, own.panels_end};
+			if (packs) pack(&s);
 			vl_rows_of(w, &f, i0, rows, at, pixel);
 			for (vl_n i = 0; i < rows; i++) to[i] = c->y + pixel[i] * p->ldy;
 			for (vl_n i = rows; i < all; i++) to[i] = to[rows - 1], first[i] = zeros;
 			for (vl_n k = 0; k < f.n; k++) {
 				gather(w, at, rows, f.tap + k, a, p->lda, first);
-				whole_tap(&s, &t, first, all, p->k, 1, b + f.tap[k].tap * p->k * width);
+				whole_tap(&s, &t, first, all, p->k, 1, packs, b + f.tap[k].tap * p->k * width);
 			}
 			for (vl_n k = 0; p->r && p->wide && k < f.n; k++) {
 				gather(w, at, rows, f.tap + k, h, p->ldh, first);
-				whole_tap(&s, &t, first, all, p->r, 1, hb + f.tap[k].tap * p->r * width);
+				whole_tap(&s, &t, first, all, p->r, 1, 0, hb + f.tap[k].tap * p->r * width);
 			}
 			if (p->r && !p->wide) {
 				for (vl_n i = 0; i < rows; i++) first[i] = h + (i0 + i) * p->ldh;
-				whole_tap(&s, &t, first, all, p->r, 1, hb);
+				whole_tap(&s, &t, first, all, p->r, 1, 0, hb);
 			}
 			if (s.segs || !f.n && (!p->acc || vl_finishes(&p->finish))) flush(&s, &p->finish);
 		}

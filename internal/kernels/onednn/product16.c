@@ -352,9 +352,9 @@ static void add_thin(const call *c, chunk *k) {
 	add_whole(k, (vl_cell_run){c->hb, each, each * CELL_SIZE, .terms = terms % CELL}, parts, 0);
 }
 
-// Whether tiles can take a first factor from where it lies: whole cells of terms,
-// on whole cache lines.
-static int lies(const vl_product *p, const void *a) { return p->a16 && p->k % CELL == 0 && p->lda % CELL == 0 && (size_t)a % 64 == 0; }
+// Whether a first factor is taken from where it lies: whole cells of terms, on whole
+// cache lines.
+static int lies(const vl_product *p, const void *a) { return p->a16 && p->k % CELL == 0 && p->lda % CELL == 0 && (size_t)a % 64 == 0 && !vl_crowds(2 * p->lda); }
 
 static void multiply(void *arg, int part, int parts) {
 	const call *c = arg;

@@ -51,6 +51,9 @@ static inline vl_share_of_product vl_share_of(const vl_product *p, vl_n m, vl_n 
 	return (vl_share_of_product){vl_from(m, unit, part, parts), vl_from(m, unit, part + 1, parts), 0, panels};
 }
 
+// vl_crowds tells whether rows so many bytes apart are in one set of the nearest cache.
+static inline int vl_crowds(vl_n bytes) { return bytes % 4096 == 0; }
+
 // Whole cache lines for so many bytes.
 static inline size_t vl_aligned(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 #endif

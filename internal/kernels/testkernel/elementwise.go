@@ -39,7 +39,7 @@ var functions = []function{
 	{kernels.Sigmoid, "Sigmoid", 0, 0, logistic, nil, false},
 	{kernels.Tanh, "Tanh", 0, 0, func(x float64) float64 { return 2*logistic(2*x) - 1 }, nil, false},
 	{kernels.Softplus, "Softplus", 0, 0, func(x float64) float64 { return math.Log(1 + math.Exp(x)) }, nil, false},
-	{kernels.Softsign, "Softsign", 0, 0, func(x float64) float64 { return x / (1 + math.Abs(x)) }, nil, false},
+	{kernels.Softsign, "Softsign", 0, 0, func(x float64) float64 { return x / (1 + math.Abs(x)) }, []float64{0}, false},
 	{kernels.Mish, "Mish", 0, 0, func(x float64) float64 { return x * math.Tanh(math.Log(1+math.Exp(x))) }, nil, false},
 	{kernels.Erf, "Erf", 0, 0, math.Erf, nil, false},
 	{kernels.Exp, "Exp", 0, 0, math.Exp, nil, false},
