@@ -56,6 +56,10 @@ typedef struct {
 
 static vl_n whole(vl_n n) { return (n + 15) / 16 * 16; }
 
+// apart is how far the values of one point are from those of the next, a row of so many
+// a tile: not so that all points share a set of the nearest cache.
+static vl_n apart(const pass *s, vl_n wide) { return s->most * wide + 16; }
+
 static void points_of(const vl_window *w, const pass *s, const map *m) {
 	vl_n pt = w->backward ? 2 - w->pt : w->pt, pl = w->backward ? 2 - w->pl : w->pl;
 	for (vl_n i = 0; i < s->n; i++) {
@@ -65,7 +69,7 @@ static void points_of(const vl_window *w, const pass *s, const map *m) {
 			vl_n y = y0 + q / PATCH, x = x0 + q % PATCH;
 			pixel[q] = y < 0 || y >= w->h || x < 0 || x >= w->w ? zeros : vl_at(m->x, ((picture * w->h + y) * w->w + x) * m->ld, m->half);
 		}
-		vl_kernels->points_of(pixel, m->half, m->k, m->v + i * m->wide, s->most * m->wide);
+		vl_kernels->points_of(pixel, m->half, m->k, m->v + i * m->wide, apart(s, m->wide));
 	}
 }
 
@@ -78,9 +82,9 @@ static void products(const pass *s, const map *maps, const float *const *u, int 
 		float *to[MOST + 16];
 		vl_segment seg[2];
 		for (vl_n i = 0; i < rows; i++) {
-			vl_n r = q * s->most + (i < s->n ? i : s->n - 1);
-			for (int f = 0; f < count; f++) row[f][i] = maps[f].v + r * maps[f].wide;
-			to[i] = m + r * n - from * width;
+			vl_n r = i < s->n ? i : s->n - 1;
+			for (int f = 0; f < count; f++) row[f][i] = maps[f].v + q * apart(s, maps[f].wide) + r * maps[f].wide;
+			to[i] = m + q * apart(s, n) + r * n - from * width;
 		}
 		for (int f = 0; f < count; f++) seg[f] = (vl_segment){row[f], u[f] + q * vl_packed_floats(1, maps[f].k, cols), maps[f].k, 1, maps[f].k * width};
 		for (vl_n j = from; j < end; j++) vl_kernels->panel(seg, count, s->n, j, NULL, 0, NULL, to, cols - j * width < width ? cols - j * width : width);
@@ -98,7 +102,7 @@ static void outputs(const vl_window *w, const pass *s, const float *m, vl_n pitc
 			o->y[q] = inside ? vl_at(y, pixel * ldy, o->half) : NULL;
 			o->h[q] = inside && o->r ? h + pixel * ldh : zeros;
 		}
-		vl_kernels->of_points(m + i * pitch, s->most * pitch, n, o);
+		vl_kernels->of_points(m + i * pitch, apart(s, pitch), n, o);
 	}
 }
 
@@ -120,8 +124,9 @@ static void convolve(void *arg, int part, int parts) {
 	vl_n blocks = (tiles + most - 1) / most;
 	if (!blocks || cols <= 0) return;
 	s.most = ((tiles + blocks - 1) / blocks + mr - 1) / mr * mr;
-	maps[0].v = vl_room(4 * POINTS * s.most * (k + n)), maps[1].v = maps[0].v + POINTS * s.most * maps[0].wide;
-	float *m = maps[0].v + POINTS * s.most * k;
+	vl_n first = POINTS * apart(&s, maps[0].wide), second = POINTS * apart(&s, maps[1].wide);
+	maps[0].v = vl_room(4 * (first + second + POINTS * apart(&s, n))), maps[1].v = maps[0].v + first;
+	float *m = maps[1].v + second;
 	vl_outputs hidden = {.r = 0}, o = {.thin = c->thin, .bias = c->bias, .finish = vl_finishes(&p->finish) ? &p->finish : NULL,
 		.column = own.panel * width, .r = wide ? 0 : p->r, .acc = p->acc, .half = p->y16};
 	for (s.first = own.row; s.first < own.rows_end; s.first += s.most) {
