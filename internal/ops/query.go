@@ -30,10 +30,11 @@ func (g *Graph) oneQuery(q, k, v View, mask *Node, a AttentionAttr) *Node {
 	if a.Tq != 1 || a.Tk < leastForRow || mask != nil {
 		return nil
 	}
-	keys, values := g.heads(k, a, a.D), g.heads(v, a, a.Dv)
-	if keys == nil || values == nil || keys.X != values.X || g.Needs(keys.Bias) {
+	keyed, valued := g.layerOf(k, a, a.D), g.layerOf(v, a, a.Dv)
+	if keyed == nil || valued == nil || keyed.X != valued.X || g.Needs(keyed.Bias) {
 		return nil
 	}
+	keys, values := g.heads(keyed, k, a.Heads, a.D), g.heads(valued, v, a.Heads, a.Dv)
 	x := g.Reshape(keys.X, a.N, a.Tk, last(keys.X))
 	if q.Source == k.Source && q.rowwise(a.N, a.Tk) { // its row alone
 		at := q.Offset / q.Token
@@ -59,11 +60,11 @@ type headed struct {
 	w, up *Node
 }
 
-// heads finds the layer that makes what a view reads, nil if it is none, if it
-// is not read a row a token, or if somebody else needs what it makes.
-func (g *Graph) heads(v View, a AttentionAttr, d int) *headed {
+// layerOf finds the layer that makes the d channels a head that a view reads, nil if
+// it is none, if it is not read a row a token, or if somebody else needs what it makes.
+func (g *Graph) layerOf(v View, a AttentionAttr, d int) *Layer {
 	op := OpOf(v.Source)
-	if op == nil || op.Layer == nil || !v.rowwise(a.N, a.Tk) || v.Offset+(a.Heads-1)*v.Head+d > v.Token {
+	if op == nil || !v.rowwise(a.N, a.Tk) || v.Offset+(a.Heads-1)*v.Head+d > v.Token {
 		return nil
 	}
 	for it := g.X.To(v.Source.ID()); it.Next(); {
@@ -71,16 +72,21 @@ func (g *Graph) heads(v View, a AttentionAttr, d int) *headed {
 			return nil
 		}
 	}
-	h := &headed{Layer: op.Layer, g: g}
-	c := last(h.X)
-	if h.TransW {
-		h.w = g.Strided("heads", h.W, []int{a.Heads, d, c}, []int{v.Head * c, c, 1}, v.Offset*c)
+	return op.Layer
+}
+
+// heads takes those outputs of a layer that a view reads.
+func (g *Graph) heads(l *Layer, v View, heads, d int) *headed {
+	h := &headed{Layer: l, g: g}
+	c := last(l.X)
+	if l.TransW {
+		h.w = g.Strided("heads", l.W, []int{heads, d, c}, []int{v.Head * c, c, 1}, v.Offset*c)
 	} else {
-		h.w = g.Strided("heads", h.W, []int{a.Heads, c, d}, []int{v.Head, v.Token, 1}, v.Offset)
+		h.w = g.Strided("heads", l.W, []int{heads, c, d}, []int{v.Head, v.Token, 1}, v.Offset)
 	}
-	if h.Up != nil {
-		r := last(h.Up)
-		h.up = g.Strided("heads", h.Up, []int{a.Heads, d, r}, []int{v.Head * r, r, 1}, v.Offset*r)
+	if l.Up != nil {
+		r := last(l.Up)
+		h.up = g.Strided("heads", l.Up, []int{heads, d, r}, []int{v.Head * r, r, 1}, v.Offset*r)
 	}
 	return h
 }

@@ -20,14 +20,13 @@ const skinny = 16
 // worth rounding, run in cells; skinny ones in loops of their own, the rest in
 // float32.
 func (k *Kernels) MatMul(p kernels.MatMul) (kernels.Run, error) {
-	if p.Batch > 1 {
-		return k.batched(p)
-	}
-	if run := k.sumRows(p); run != nil {
-		return run, nil
-	}
-	if k.cells(p) {
-		return k.ownProduct(p, true)
+	if p.Batch <= 1 {
+		if run := k.sumRows(p); run != nil {
+			return run, nil
+		}
+		if k.cells(p) {
+			return k.ownProduct(p, true)
+		}
 	}
 	if half(p.A, p.B, p.Y) {
 		if p.Thin != nil {
@@ -35,11 +34,14 @@ func (k *Kernels) MatMul(p kernels.MatMul) (kernels.Run, error) {
 		}
 		return nil, fmt.Errorf("kernels: MatMul: no product of %v and %v in bf16 (transposed: %v, %v)", p.A.Shape, p.B.Shape, p.TransA, p.TransB)
 	}
+	if s, err := p.Check(); !native(s, err, p.Y) || p.M*p.N*p.K == 0 {
+		return k.Go.MatMul(p)
+	}
 	if p.Thin != nil && (k.large(p) || p.Thin.Makes()) {
 		return kernels.SplitMatMul(k, p)
 	}
-	if s, err := p.Check(); !native(s, err, p.Y) || p.M*p.N*p.K == 0 {
-		return k.Go.MatMul(p)
+	if p.Batch > 1 {
+		return k.batched(p)
 	}
 	return k.floats(p)
 }
@@ -58,9 +60,6 @@ func (k *Kernels) floats(p kernels.MatMul) (kernels.Run, error) {
 
 // batched are several products, one after the other, in float32: they are small.
 func (k *Kernels) batched(p kernels.MatMul) (kernels.Run, error) {
-	if s, err := p.Check(); !native(s, err, p.Y) || p.M*p.N*p.K == 0 {
-		return k.Go.MatMul(p)
-	}
 	at := func(b *buffer.Buffer, trans bool, rows, cols, offset int) *buffer.Buffer {
 		if trans {
 			rows, cols = cols, rows

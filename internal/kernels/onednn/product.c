@@ -88,7 +88,7 @@ typedef struct {
 // for a pass, an odd number of lines apart.
 static int crowded(vl_n ld) { return vl_crowds(4 * ld) && vl_kernels->rows > 8; }
 
-static void pack(pass *s) {
+static void room_for_copies(pass *s) {
 	s->pitch = ((s->room + 15) / 16 | 1) * 16;
 	s->packed = vl_room((ROWS + 16) * s->pitch * sizeof(float));
 }
@@ -143,7 +143,7 @@ static void multiply(void *arg, int part, int parts) {
 	for (vl_n i0 = own.row; i0 < own.rows_end; i0 += most) {
 		vl_n rows = own.rows_end - i0 < most ? own.rows_end - i0 : most, all = padded(rows);
 		pass s = {p, c->bias, to, rows, room(1, p->k), p->acc, own.panel, own.panels_end};
-		if (packs) pack(&s);
+		if (packs) room_for_copies(&s);
 		for (vl_n i = 0; i < all; i++) {
 			vl_n row = i0 + (i < rows ? i : rows - 1);
 			to[i] = y + row * p->ldy;
@@ -178,7 +178,7 @@ static void convolve(void *arg, int part, int parts) {
 		for (vl_n i0 = own.row; i0 < own.rows_end; i0 += most) {
 			vl_n rows = own.rows_end - i0 < most ? own.rows_end - i0 : most, all = padded(rows);
 			pass s = {p, c->bias, to, rows, room(f.n, p->k), p->acc, own.panel, own.panels_end};
-			if (packs) pack(&s);
+			if (packs) room_for_copies(&s);
 			vl_rows_of(w, &f, i0, rows, at, pixel);
 			for (vl_n i = 0; i < rows; i++) to[i] = c->y + pixel[i] * p->ldy;
 			for (vl_n i = rows; i < all; i++) to[i] = to[rows - 1], first[i] = zeros;
