@@ -8,7 +8,8 @@
 #                         a JSON line each, in STATE
 #   FRESH=1               begins again
 #   STATE=runs/bench-all  where the lines are kept
-#   ROWS="steps …"        of steps infer scaling epoch prefix start loading portable
+#   ROWS="steps …"        of steps roofline infer scaling epoch prefix start loading
+#                         portable
 #   PAIRS=2 STEPS=10 MAX_SECONDS=10 THREADS=$(nproc)   and MODEL_DIR, OUT,
 #                         VISLORA, PYTHON, FORCE: as for bench.sh
 #   VISLORA_TESTDATA=DIR  the real data; without it epoch and start are left out
@@ -27,7 +28,7 @@ STATE=${STATE:-runs/bench-all}
 # A row NAME has a function measure_NAME, whose files in STATE begin with NAME.,
 # and one tell_NAME that writes its table. To add one, write the two and put its
 # name here.
-every="steps infer scaling epoch prefix start loading portable"
+every="steps roofline infer scaling epoch prefix start loading portable"
 ROWS=${ROWS:-$every}
 real=${VISLORA_TESTDATA:-../shared/real}
 
@@ -130,6 +131,35 @@ tell_steps() {
     [ "$(of_word "$p" dtype)" = "$dtype" ] || d="$dtype, the peer $(of_word "$p" dtype)"
     echo "| $m | $targets | $b | $d | $t | $(of "$a" images_per_s_median) | $(of "$p" images_per_s_median) | **$(paired "$a" "$p" images_per_s_median)** | $(of "$a" peak_rss_mb) | $(of "$p" peak_rss_mb) | $(ratio "$(of "$a" peak_rss_mb)" "$(of "$p" peak_rss_mb)") | $(of "$a" allocs_per_step) |"
   done; done < <(steps)
+}
+
+# profiled is whose steps are looked into: MODEL TARGETS, one a line.
+profiled() { printf '%s\n' 'vit_tiny all' 'vit_small all' 'vit_base all' 'resnet50 convs' 'mobilenet_v2 convs' 'convnext_tiny all'; }
+
+measure_roofline() {
+  local m targets k dtype BATCH=8
+  while read -r m targets; do
+    need_model "$m"
+    for dtype in $dtypes; do for ((k = 1; k <= PAIRS; k++)); do
+      ours "$m" train "$targets" && cmd+=(--profile) && once "roofline.$m.$targets.$dtype" "$k"
+    done; done
+  done < <(profiled)
+}
+
+tell_roofline() {
+  local m targets dtype r
+  echo "### What bounds a step"
+  echo
+  echo "A step of training, batch 8, as above. The peak is what all threads reach at once in products of 384×384 matrices; of it: what the kind of operator reaches, in brackets its share of the time. At the peak: the ratio above, if all products and attentions ran at the peak and the rest took no time. Convolutions count as products by their definition, though some take fewer multiplications (Winograd's)."
+  echo
+  echo "| model | layers | dtype | GFLOP a step | peak, GFLOP/s | step, of it | linear layers, convolutions | attention | the rest | at the peak |"
+  echo "|---|---|---|--:|--:|--:|--:|--:|--:|--:|"
+  while read -r m targets; do for dtype in $dtypes; do
+    local key=$m.$targets.8.$dtype f=$STATE/roofline.$m.$targets.$dtype
+    [ -f "$f" ] || continue
+    r=$(paired "$STATE/steps.$key.ours" "$STATE/steps.$key.peer" images_per_s_median)
+    echo "| $m | $targets | $dtype | $("$PYTHON" scripts/roofline.py "$THREADS" "$r" <"$f") |"
+  done; done < <(profiled)
 }
 
 measure_infer() {

@@ -64,8 +64,7 @@ void vl_cells_end(void) {
 	if (kind == 2) _tile_release();
 }
 
-// finished is what becomes of 32 sums; y is where they go.
-INLINE void finished(const vl_finish *f, const int y16, const char *y, __mmask32 m, __m512 *lo, __m512 *hi) {
+// 32 numbers at a place that lies like y, those of m.
 #define LIKE_Y(at, l, h) \
 	do { \
 		if (y16) { \
@@ -73,6 +72,9 @@ INLINE void finished(const vl_finish *f, const int y16, const char *y, __mmask32
 			l = vl_low(v), h = vl_high(v); \
 		} else l = _mm512_maskz_loadu_ps((__mmask16)m, at), h = _mm512_maskz_loadu_ps((__mmask16)(m >> 16), (at) + 64); \
 	} while (0)
+
+// finished is what becomes of 32 sums; y is where they go.
+INLINE void finished(const vl_finish *f, const int y16, const char *y, __mmask32 m, __m512 *lo, __m512 *hi) {
 	__m512 l, h;
 	const __m512 none = _mm512_setzero_ps();
 	if (f->add) {
@@ -86,44 +88,36 @@ INLINE void finished(const vl_finish *f, const int y16, const char *y, __mmask32
 		*lo = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(l, none, _CMP_GT_OQ), *lo);
 		*hi = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(h, none, _CMP_GT_OQ), *hi);
 	}
-#undef LIKE_Y
 }
 
-// put16 writes one row of sums as bf16, those of m. more: there may be what acc and
-// finish ask for.
-INLINE void put16(const vl_cell_put *p, int more, __mmask32 m, char *y, __m512 lo, __m512 hi) {
+// put_sums writes one row of sums, those of m. more: there may be what acc and finish ask
+// for.
+INLINE void put_sums(const vl_cell_put *p, const int y16, int more, __mmask32 m, char *y, __m512 lo, __m512 hi) {
+	__mmask16 m0 = (__mmask16)m, m1 = (__mmask16)(m >> 16);
 	if (more && p->acc) {
-		__m512i v = _mm512_maskz_loadu_epi16(m, y);
-		lo = _mm512_add_ps(lo, vl_low(v)), hi = _mm512_add_ps(hi, vl_high(v));
+		__m512 l, h;
+		LIKE_Y(y, l, h);
+		lo = _mm512_add_ps(lo, l), hi = _mm512_add_ps(hi, h);
 	}
-	if (more && p->finish) finished(p->finish, 1, y, m, &lo, &hi);
-	__m512i v = vl_narrow(lo, hi);
-	if (p->past && m == ~0u && !((size_t)y & 63)) _mm512_stream_si512((__m512i *)y, v);
-	else _mm512_mask_storeu_epi16(y, m, v);
+	if (more && p->finish) finished(p->finish, y16, y, m, &lo, &hi);
+	int past = p->past && m == ~0u && !((size_t)y & 63);
+	if (y16) {
+		__m512i v = vl_narrow(lo, hi);
+		if (past) _mm512_stream_si512((__m512i *)y, v);
+		else _mm512_mask_storeu_epi16(y, m, v);
+	} else if (past) _mm512_stream_ps((float *)y, lo), _mm512_stream_ps((float *)y + 16, hi);
+	else _mm512_mask_storeu_ps(y, m0, lo), _mm512_mask_storeu_ps((float *)y + 16, m1, hi);
 }
+#undef LIKE_Y
 
 // put_row writes one row of sums.
 INLINE void put_row(const vl_cell_put *p, const int y16, vl_n row) {
 	__mmask16 m0 = vl_first(p->n), m1 = vl_first(p->n - 16);
-	__mmask32 m = (__mmask32)m1 << 16 | m0;
 	const float *s = p->s + row * CELL;
 	if (!p->y[row]) return;
 	__m512 lo = _mm512_loadu_ps(s), hi = _mm512_loadu_ps(s + 16);
-	char *y = (char *)p->y[row] + p->at;
 	if (p->bias) lo = _mm512_add_ps(lo, _mm512_maskz_loadu_ps(m0, p->bias)), hi = _mm512_add_ps(hi, _mm512_maskz_loadu_ps(m1, p->bias + 16));
-	if (y16) {
-		put16(p, 1, m, y, lo, hi);
-		return;
-	}
-	float *to = (float *)y;
-	if (p->acc) lo = _mm512_add_ps(lo, _mm512_maskz_loadu_ps(m0, to)), hi = _mm512_add_ps(hi, _mm512_maskz_loadu_ps(m1, to + 16));
-	if (p->finish) finished(p->finish, 0, y, m, &lo, &hi);
-	if (p->past && m == ~0u && !((size_t)y & 63)) {
-		_mm512_stream_ps(to, lo), _mm512_stream_ps(to + 16, hi);
-		return;
-	}
-	_mm512_mask_storeu_ps(to, m0, lo);
-	_mm512_mask_storeu_ps(to + 16, m1, hi);
+	put_sums(p, y16, 1, (__mmask32)m1 << 16 | m0, (char *)p->y[row] + p->at, lo, hi);
 }
 
 // put_rows is a call: the loops of products keep their registers.
@@ -285,14 +279,22 @@ INLINE void vectors(const int mb, const int nb, const int plain, vl_n row, const
 				}
 		}
 	}
-	if (nb > 1 && put && put->y16 && put->n == CELL) {
+	if (nb > 1 && put && put->n == CELL) {
 		const int more = put->acc || put->finish;
 		const __m512 b0 = put->bias ? _mm512_loadu_ps(put->bias) : _mm512_setzero_ps(), b1 = put->bias ? _mm512_loadu_ps(put->bias + 16) : _mm512_setzero_ps();
 #pragma GCC unroll 12
 		for (int r = 0; r < mb; r++) s[r][0] = _mm512_add_ps(s[r][0], b0), s[r][1] = _mm512_add_ps(s[r][1], b1);
+#define PUT(y16) \
+	for (int r = 0; r < mb; r++) \
+		if (row + r < put->rows && put->y[row + r]) put_sums(put, y16, more, ~0u, (char *)put->y[row + r] + put->at, s[r][0], s[r][1])
+		if (put->y16) {
 #pragma GCC unroll 12
-		for (int r = 0; r < mb; r++)
-			if (row + r < put->rows && put->y[row + r]) put16(put, more, ~0u, (char *)put->y[row + r] + put->at, s[r][0], s[r][1]);
+			PUT(1);
+		} else {
+#pragma GCC unroll 12
+			PUT(0);
+		}
+#undef PUT
 		return;
 	}
 	c += row * CELL;
