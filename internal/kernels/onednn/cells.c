@@ -248,7 +248,7 @@ INLINE void tiles(const int mb, const int nb, const uint16_t *a, const vl_cell_r
 // The same in vectors: mb rows from row on, mb and nb constants. plain: the first
 // factor's cells follow each other and there are no parts. The processor does not look
 // into a panel's next page.
-INLINE void vectors(const int mb, const int nb, const int plain, vl_n row, const uint16_t *a, const vl_cell_run *run, vl_n n, vl_n j, float *c, const vl_cell_put *put) {
+INLINE void vectors(const int mb, const int nb, const int plain, const int asks, vl_n row, const uint16_t *a, const vl_cell_run *run, vl_n n, vl_n j, float *c, const vl_cell_put *put) {
 	__m512 s[12][2];
 #pragma GCC unroll 12
 	for (int r = 0; r < mb; r++) s[r][0] = s[r][1] = _mm512_setzero_ps();
@@ -256,10 +256,12 @@ INLINE void vectors(const int mb, const int nb, const int plain, vl_n row, const
 		const uint16_t *b = run->b + j * run->panel;
 		const vl_n ld = !plain && run->at ? run->ld : CELL, parts = !plain && run->parts > 1 ? run->parts : 1;
 		if (plain || !run->at) a += run->skip * CELL_SIZE;
+		vl_n count = asks && run->next ? run->next_to - run->next_from : 0, soon = run->next_from + count * row / CELL, until = run->next_from + count * (row + mb) / CELL;
 		for (vl_n i = 0; i < run->steps; i++, b += CELL_SIZE) {
 			const uint16_t *first = (!plain && run->at ? run->from + run->at[i] : a) + row * ld;
 			if (plain || !run->at) a += CELL_SIZE;
 			int end = run->terms && (run->every || i + 1 == run->steps) ? run->terms : CELL;
+			for (vl_n r = soon; asks && r < until; r++) _mm_prefetch(run->next + r * run->ld + i * CELL, _MM_HINT_T0);
 			for (vl_n u = 0; u < parts; u++)
 				for (vl_n v = 0; u + v < parts; v++) {
 					const uint16_t *x = first + u * run->a_part, *y = b + v * run->b_part;
@@ -306,26 +308,37 @@ INLINE void vectors(const int mb, const int nb, const int plain, vl_n row, const
 	if (put) put_rows(put, row, row + mb);
 }
 
+// asks: rows that come next are asked for meanwhile. It is a constant, and each of the two
+// a function: in one the compiler makes both slower.
+INLINE void by_vectors(const int asks, vl_n rows, vl_n cols, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put) {
+	int plain = !asks;
+	for (vl_n i = 0; i < n && plain; i++) plain = !runs[i].at && runs[i].parts <= 1;
+#define ROWS(count, from) \
+	do { \
+		if (cols > 16 && !asks && plain) vectors(count, 2, 1, 0, from, a, runs, n, j, c, put); \
+		else if (cols > 16) vectors(count, 2, 0, asks, from, a, runs, n, j, c, put); \
+		else vectors(count, 1, 0, asks, from, a, runs, n, j, c, put); \
+	} while (0)
+	if (rows > 16) {
+		ROWS(12, 0);
+		ROWS(12, 12);
+		if (rows > 24) ROWS(8, 24);
+	} else {
+		ROWS(8, 0);
+		if (rows > 8) ROWS(8, 8);
+	}
+#undef ROWS
+}
+
+__attribute__((noinline)) static void asking(vl_n rows, vl_n cols, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put) {
+	by_vectors(1, rows, cols, a, runs, n, j, c, put);
+}
+
 void vl_cells_multiply(vl_n rows, vl_n cols, const uint16_t *a, const vl_cell_run *runs, vl_n n, vl_n j, float *c, const vl_cell_put *put, vl_cell_put *before) {
 	int mb = rows > 16 ? 2 : 1, nb = cols > 16 ? 2 : 1;
 	if (kind < 2) {
-		int plain = 1;
-		for (vl_n i = 0; i < n && plain; i++) plain = !runs[i].at && runs[i].parts <= 1;
-#define ROWS(count, from) \
-	do { \
-		if (nb > 1 && plain) vectors(count, 2, 1, from, a, runs, n, j, c, put); \
-		else if (nb > 1) vectors(count, 2, 0, from, a, runs, n, j, c, put); \
-		else vectors(count, 1, 0, from, a, runs, n, j, c, put); \
-	} while (0)
-		if (mb > 1) {
-			ROWS(12, 0);
-			ROWS(12, 12);
-			if (rows > 24) ROWS(8, 24);
-		} else {
-			ROWS(8, 0);
-			if (rows > 8) ROWS(8, 8);
-		}
-#undef ROWS
+		if (n && runs->next) asking(rows, cols, a, runs, n, j, c, put);
+		else by_vectors(0, rows, cols, a, runs, n, j, c, put);
 		return;
 	}
 	const vl_cell_put *now = put && before->rows ? before : NULL;

@@ -29,7 +29,9 @@ void vl_cells_end(void);
 // 1), the further ones a_part and b_part behind each other. Of their products those
 // are made that are not less than the last part alone. passing: b, of one part,
 // passes by cells of a that stay in the nearest cache, and leaves it to them. terms: of
-// the last step, or of every one, so many are not zeros (0 is all).
+// the last step, or of every one, so many are not zeros (0 is all). Unless next is NULL
+// rows from … to of those that are a's next are asked for meanwhile; they begin there,
+// ld apart.
 typedef struct {
 	const uint16_t *b;
 	vl_n steps, panel;
@@ -37,6 +39,8 @@ typedef struct {
 	const vl_n *at;
 	vl_n ld, skip, parts, a_part, b_part;
 	int passing, terms, every;
+	const uint16_t *next;
+	vl_n next_from, next_to;
 } vl_cell_run;
 
 // Sums that go to rows of y, as elements from byte at on: bf16 or float32, added to

@@ -140,6 +140,7 @@ typedef struct {
 	float *h[ROWS];
 	void *to[ROWS];
 	vl_origin at[ROWS];
+	int next; // the first factor's next rows lie behind the last of a block, and are to be asked for
 	vl_n n, mapped[2], ahead; // runs; those in the maps of a and h; cells that the next one passes over
 	vl_cell_run runs[2 * VL_TAPS];
 	vl_share_of_product own; // what is made
@@ -204,7 +205,7 @@ static void make_h(const call *c, const chunk *k, vl_n block, const uint16_t *a,
 	vl_cell_run run[3];
 	for (vl_n i = 0; i < p->parts; i++) {
 		run[i] = k->runs[0];
-		run[i].b = c->d + k->step * CELL_SIZE, run[i].panel = k->all * CELL_SIZE, run[i].parts = 1;
+		run[i].b = c->d + k->step * CELL_SIZE, run[i].panel = k->all * CELL_SIZE, run[i].parts = 1, run[i].next = NULL;
 		if (run[i].at) run[i].from = k->map[0][block] + i * run[i].a_part;
 	}
 	// The least part's columns of d in a tile of their own only meet a's greater part.
@@ -231,25 +232,21 @@ static void make_h(const call *c, const chunk *k, vl_n block, const uint16_t *a,
 	}
 }
 
-// hidden makes h, where it is made here, and its cells behind those of a.
-static void hidden(const call *c, chunk *k) {
+// hidden makes h of a block, where it is made here, and its cells behind those of a.
+static void hidden(const call *c, const chunk *k, vl_n i, const parts_order *o) {
 	const vl_product *p = c->p;
-	vl_n r = p->r, copies = up_parts(p->parts, r), steps = thin_steps(p);
-	parts_order o = order(r, copies);
-	for (vl_n i = 0; i < k->blocks; i++) {
-		vl_n rows = k->rows[i];
-		uint16_t *a = k->a + i * k->cells * CELL_SIZE, *cells = a + k->packed * CELL_SIZE;
-		float *const *h = k->h + i * CELL;
-		if (c->d) make_h(c, k, i, a, h);
-		if (!last_pass(k)) continue;
-		if (copies == 1 || vl_thin_in_parts(p)) {
-			const void *from[CELL];
-			for (vl_n q = 0; q < CELL; q++) from[q] = q < rows ? h[q] : NULL;
-			vl_cells_a_rows(from, 0, r, vl_thin_in_parts(p) ? p->parts : 1, vl_cells(r) * CELL_SIZE, cells);
-			continue;
-		}
-		for (vl_n q = 0; q < CELL; q++) parts_row(q < rows && h[q] ? _mm512_maskz_loadu_ps(o.r, h[q]) : _mm512_setzero_ps(), &o, steps, cells + q * CELL);
+	vl_n r = p->r, copies = up_parts(p->parts, r), steps = thin_steps(p), rows = k->rows[i];
+	uint16_t *a = k->a + i * k->cells * CELL_SIZE, *cells = a + k->packed * CELL_SIZE;
+	float *const *h = k->h + i * CELL;
+	if (c->d) make_h(c, k, i, a, h);
+	if (!last_pass(k)) return;
+	if (copies == 1 || vl_thin_in_parts(p)) {
+		const void *from[CELL];
+		for (vl_n q = 0; q < CELL; q++) from[q] = q < rows ? h[q] : NULL;
+		vl_cells_a_rows(from, 0, r, vl_thin_in_parts(p) ? p->parts : 1, vl_cells(r) * CELL_SIZE, cells);
+		return;
 	}
+	for (vl_n q = 0; q < CELL; q++) parts_row(q < rows && h[q] ? _mm512_maskz_loadu_ps(o->r, h[q]) : _mm512_setzero_ps(), o, steps, cells + q * CELL);
 }
 
 // ahead asks for what will be read where a block's sums go: the lines lie too far
@@ -294,6 +291,16 @@ static int fits(const vl_product *p) {
 	return 2 * terms_of(p) * p->n * p->parts <= (stays(p) ? own_cache * 3 / 4 : own_cache / 2);
 }
 
+// fetch asks for some rows that are read next: at once where they are few lines, else bit by
+// bit while this run is.
+static inline void fetch(const vl_product *p, vl_cell_run *run, const uint16_t *rows, vl_n from, vl_n to) {
+	enum { FEW = 16 };
+	int few = (to - from) * vl_cells(p->k) <= FEW;
+	run->next = few ? NULL : rows, run->next_from = from, run->next_to = to;
+	for (; few && from < to; from++)
+		for (vl_n i = 0; i < p->k; i += CELL) _mm_prefetch(rows + from * p->lda + i, _MM_HINT_T0);
+}
+
 // turn makes panel j of this pass.
 static void turn(const call *c, const chunk *k, vl_n j) {
 	vl_n parts = c->p->parts, steps = vl_cells(c->p->n);
@@ -302,7 +309,9 @@ static void turn(const call *c, const chunk *k, vl_n j) {
 			vl_cells_b_turn(c->b + (((k->step + i) * parts + q) * steps + j) * CELL_SIZE, k->turned + (q * k->steps + i) * CELL_SIZE);
 }
 
-// flush multiplies a chunk by its panels.
+// flush multiplies a chunk by its panels. Where all of them pass by a block, the next one's
+// rows are asked for meanwhile: the processor would only ask for them when the first panel
+// comes to them.
 static void flush(const call *c, chunk *k) {
 	const vl_product *p = c->p;
 	float s[2][CELL * CELL] __attribute__((aligned(64)));
@@ -312,13 +321,19 @@ static void flush(const call *c, chunk *k) {
 	const vl_finish *finish = last_pass(k) && vl_finishes(&p->finish) ? &p->finish : NULL;
 	const float *bias = k->step ? NULL : c->bias;
 	vl_n panels = k->own.panels_end - k->own.panel;
-	int passing = along && stays(p);
+	int passing = along && stays(p), thin = p->r && !p->wide;
+	parts_order o;
+	if (thin) o = order(p->r, up_parts(p->parts, p->r));
+	if (thin && !along)
+		for (vl_n i = 0; i < k->blocks; i++) hidden(c, k, i, &o);
 	for (vl_n q = 0; q < k->n; q++) k->runs[q].passing = passing;
 	for (vl_n u = 0; u < panels * k->blocks; u++, flip ^= 1) {
 		vl_n i = along ? u / panels : u % k->blocks, j = k->own.panel + (along ? u % panels : u / k->blocks);
 		vl_n rows = k->rows[i], cols = p->n - j * CELL < CELL ? p->n - j * CELL : CELL;
 		if (k->turned && i == 0) turn(c, k, j);
+		if (thin && along && u % panels == 0) hidden(c, k, i, &o);
 		for (vl_n q = 0; q < k->mapped[0] + k->mapped[1]; q++) k->runs[q].from = k->map[q >= k->mapped[0]][i];
+		if (along && k->next) fetch(p, k->runs, k->map[0][i] + CELL * p->lda, CELL * (u % panels) / panels, CELL * (u % panels + 1) / panels);
 		ahead(p, acc, finish, k->to + i * CELL, rows, j * CELL * size);
 		vl_cell_put put = {s[flip], bias ? bias + j * CELL : NULL, rows, cols, j * CELL * size, acc, p->y16, past, k->to + i * CELL, finish};
 		vl_cells_multiply(rows, cols, k->a + i * k->cells * CELL_SIZE, k->runs, k->n, j, s[flip], &put, &last);
@@ -362,7 +377,7 @@ static void multiply(void *arg, int part, int parts) {
 	vl_n own = vl_cells(p->k), thin = thin_steps(p), size = p->a16 ? 2 : 4;
 	int direct = lies(p, c->a);
 	chunk k;
-	k.mapped[0] = direct, k.mapped[1] = 0;
+	k.mapped[0] = direct, k.mapped[1] = 0, k.next = direct && !vl_has_tiles();
 	k.own = vl_share_of(p, p->m, CELL, vl_cells(p->n), part, parts);
 	// Rows in parts are long: passes over their terms leave room for more of them.
 	vl_n pass = p->turned ? TURNED : PASS, passes = p->parts > 1 ? (own + pass - 1) / pass : 1, each = passes ? (own + passes - 1) / passes : 0;
@@ -401,7 +416,6 @@ static void multiply(void *arg, int part, int parts) {
 				} else if (k.rows[i] == CELL) k.map[0][i] = (const uint16_t *)a;
 				else k.map[0][i] = memcpy(last, a, ((k.rows[i] - 1) * p->lda + p->k) * 2);
 			}
-			if (thin) hidden(c, &k);
 			flush(c, &k);
 		}
 	}
@@ -476,7 +490,7 @@ static void convolve(void *arg, int at, int parts) {
 	int wide = p->r && p->wide;
 	vl_phase f;
 	chunk k;
-	k.turned = NULL, k.mapped[0] = k.mapped[1] = 0;
+	k.next = 0, k.turned = NULL, k.mapped[0] = k.mapped[1] = 0;
 	vl_cells_begin();
 	for (vl_n phase = 0; phase < vl_phases(w); phase++) {
 		vl_phase_of(w, phase, &f);
@@ -502,7 +516,6 @@ static void convolve(void *arg, int at, int parts) {
 				windows(w, &k, i, &f, &a, p->parts, to);
 				if (wide) windows(w, &k, i, &f, &h, p->parts, to + k.packed * CELL_SIZE);
 			}
-			if (thin && !wide) hidden(c, &k);
 			flush(c, &k);
 		}
 	}
@@ -621,7 +634,7 @@ static void slide(void *arg, int part, int parts) {
 		for (vl_n i = 0; i < b.wide / CELL; i++) at[1][ky * (b.wide / CELL) + i] = y * b.line * b.wide + i * CELL;
 	}
 	chunk k;
-	k.turned = NULL, k.n = k.ahead = k.packed = k.step = 0, k.steps = k.all = steps[0], k.cells = thin, k.a = room + fit * b.whole * pixel;
+	k.next = 0, k.turned = NULL, k.n = k.ahead = k.packed = k.step = 0, k.steps = k.all = steps[0], k.cells = thin, k.a = room + fit * b.whole * pixel;
 	add_whole(&k, (vl_cell_run){c->b, steps[0], steps[0] * CELL_SIZE, NULL, at[0], p->k}, p->parts, b.whole * p->k);
 	k.mapped[0] = k.n;
 	if (wide) add_whole(&k, (vl_cell_run){c->hb, steps[1], steps[1] * CELL_SIZE, NULL, at[1], b.wide}, p->parts, b.whole * b.wide);
@@ -654,7 +667,6 @@ static void slide(void *arg, int part, int parts) {
 					k.h[f * CELL + q] = inside && thin ? c->h + to * p->ldh : NULL;
 				}
 				if (k.blocks < BLOCKS && (m + CELL < rows || i + 1 < n)) continue;
-				if (thin) hidden(c, &k);
 				flush(c, &k);
 				k.blocks = 0;
 			}
@@ -687,7 +699,7 @@ static void lines(void *arg, int part, int parts) {
 	vl_n at[VL_TAPS];
 	for (vl_n ky = 0; ky < w->kh; ky++) at[ky] = ky * w->dh * width;
 	chunk k;
-	k.turned = NULL, k.n = k.ahead = k.packed = k.step = 0, k.steps = k.all = w->kh, k.cells = thin, k.a = (uint16_t *)(space + bytes);
+	k.next = 0, k.turned = NULL, k.n = k.ahead = k.packed = k.step = 0, k.steps = k.all = w->kh, k.cells = thin, k.a = (uint16_t *)(space + bytes);
 	add_whole(&k, (vl_cell_run){c->b, w->kh, w->kh * CELL_SIZE, NULL, at, w->sw * p->k, .terms = w->kw * p->k, .every = 1}, 1, 0);
 	k.mapped[0] = 1, k.mapped[1] = 0;
 	add_thin(c, &k);
@@ -721,7 +733,6 @@ static void lines(void *arg, int part, int parts) {
 					k.h[f * CELL + q] = thin ? c->h + (first + q) * p->ldh : NULL;
 				}
 				if (k.blocks < BLOCKS && (x + CELL < w->ow || y + 1 < n)) continue;
-				if (thin) hidden(c, &k);
 				flush(c, &k);
 				k.blocks = 0;
 			}
