@@ -26,6 +26,13 @@ func NewCache(limit int64) *Cache {
 	return &Cache{limit: limit, images: map[string]*vision.Image{}, masks: map[maskKey][]uint8{}}
 }
 
+// Limit changes how many bytes there is room for. What is kept stays.
+func (c *Cache) Limit(bytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.limit = bytes
+}
+
 // get is the image of a file, nil when it is not kept. Nobody writes to it.
 func (c *Cache) get(path string) *vision.Image {
 	c.mu.RLock()

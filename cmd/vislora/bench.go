@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 
 	"github.com/vislora/vislora/lora"
 	"github.com/vislora/vislora/vision/engine"
@@ -39,6 +40,15 @@ func runBench(ctx context.Context, e *env, args []string) error {
 	if err := none(positional); err != nil {
 		return err
 	}
+	for _, f := range []struct {
+		name  string
+		value int
+		least int
+	}{{"batch", c.Batch, 1}, {"steps", c.Steps, 1}, {"lora-r", c.Rank, 1}, {"threads", c.Threads, 0}, {"imgsz", c.ImgSz, 0}} {
+		if f.value < f.least {
+			return fmt.Errorf("--%s is %d: use at least %d", f.name, f.value, f.least)
+		}
+	}
 	if c.Mode == "data" {
 		b, err := engine.BenchData(ctx, engine.BenchDataConfig{Data: *data, Batch: c.Batch, Threads: c.Threads, ImgSz: c.ImgSz})
 		if err != nil {
@@ -46,7 +56,7 @@ func runBench(ctx context.Context, e *env, args []string) error {
 		}
 		return json.NewEncoder(e.out).Encode(b)
 	}
-	b, err := engine.Bench(c)
+	b, err := engine.Bench(ctx, c)
 	if err != nil {
 		return err
 	}

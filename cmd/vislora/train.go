@@ -93,6 +93,9 @@ func onlyMoved(fs *flag.FlagSet) error {
 	fs.Visit(func(f *flag.Flag) {
 		switch f.Name {
 		case "resume", "json", "model", "data", "threads", "workers", "cache", "cache-prefix", "recompute", "max-memory", "micro-batch":
+			if v := f.Value.String(); v == "" || v == "0" || v == "false" && f.Name == "recompute" {
+				bad = append(bad, "--"+f.Name+"="+v) // what it goes on with stays
+			}
 		default:
 			bad = append(bad, "--"+f.Name)
 		}

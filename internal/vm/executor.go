@@ -274,8 +274,6 @@ func (e *Executor) RunProfiled(prof map[string]*Profile) {
 		}
 		p.Calls++
 		p.Time += d
-		if s.op != nil {
-			p.Flops += s.op.Flops
-		}
+		p.Flops += s.flops()
 	}
 }

@@ -8,9 +8,10 @@ import (
 )
 
 // Packed is the memory of the copies that native kernels make of frozen weights:
-// one for every direction that a weight is multiplied in, each of so many bytes.
-// memory holds what the leaves are bound to.
-func (p *Program) Packed(memory map[*ops.Node]*buffer.Buffer, bytes int) int {
+// one for every direction that a weight is multiplied in. bytes tells those of a weight by
+// its shape; slides: of a convolution whose map is as large as its result. memory holds
+// what the leaves are bound to.
+func (p *Program) Packed(memory map[*ops.Node]*buffer.Buffer, bytes func(shape []int, slides bool) int) int {
 	type form struct {
 		leaf *ops.Node
 		kind string
@@ -28,7 +29,8 @@ func (p *Program) Packed(memory map[*ops.Node]*buffer.Buffer, bytes int) int {
 				continue
 			}
 			seen[f] = true
-			total += length(leaf.Shape()) * bytes
+			x, y := ops.Shape(s.in[0]), s.op.Out
+			total += bytes(ops.Shape(leaf), len(x) == 4 && len(y) == 4 && x[1] == y[1] && x[2] == y[2])
 		}
 	}
 	return total

@@ -508,9 +508,19 @@ func (p *Program) place() {
 func (p *Program) Flops() float64 {
 	total := 0.0
 	for _, s := range p.steps {
-		if s.op != nil {
-			total += s.op.Flops
-		}
+		total += s.flops()
+	}
+	return total
+}
+
+// flops are those of a step and of what finishes its results.
+func (s *step) flops() float64 {
+	if s.op == nil {
+		return 0
+	}
+	total := s.op.Flops
+	for _, t := range s.then {
+		total += t.op.Flops
 	}
 	return total
 }

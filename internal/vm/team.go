@@ -51,11 +51,18 @@ func NewTeam(n int, lock func()) *Team {
 	return t
 }
 
+// errElsewhere is what a shard ends with that waits for one that has failed.
+var errElsewhere = errors.New("another thread failed")
+
 // guard turns a panic (a broken invariant inside a kernel) into an error, so
 // that the caller can save what there is before it gives up.
 func guard(f func(int) error, rank int) (err error) {
 	defer func() {
-		if r := recover(); r != nil {
+		switch r := recover(); r {
+		case nil:
+		case errElsewhere:
+			err = errElsewhere
+		default:
 			err = fmt.Errorf("thread %d: %v\n%s", rank, r, debug.Stack())
 		}
 	}()
@@ -72,12 +79,21 @@ func (t *Team) Do(n int, f func(rank int) error) error {
 		t.jobs[rank] <- f
 	}
 	t.done.Wait()
+	var own []error
+	var elsewhere error
 	for _, err := range t.errs[:n] {
-		if err != nil {
-			return errors.Join(t.errs[:n]...)
+		switch err {
+		case nil:
+		case errElsewhere:
+			elsewhere = err
+		default:
+			own = append(own, err)
 		}
 	}
-	return nil
+	if len(own) == 0 {
+		return elsewhere
+	}
+	return errors.Join(own...)
 }
 
 // Close ends the threads.
@@ -96,6 +112,7 @@ type Group struct {
 	parts   [][]float64
 	arrived int
 	turn    int
+	broken  bool // a shard does not come any more
 }
 
 // NewGroup makes a group of n shards.
@@ -103,6 +120,22 @@ func NewGroup(n int) *Group {
 	g := &Group{parts: make([][]float64, n)}
 	g.wake = sync.NewCond(&g.mu)
 	return g
+}
+
+// Begin makes the group ready for the next run, while none is in it.
+func (g *Group) Begin() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.arrived, g.broken = 0, false
+}
+
+// Abandon tells the other shards that one has failed: they end where they would wait
+// for it.
+func (g *Group) Abandon() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.broken = true
+	g.wake.Broadcast()
 }
 
 // Member is the group as seen by one shard.
@@ -150,7 +183,10 @@ func (g *Group) meet() {
 		g.wake.Broadcast()
 		return
 	}
-	for g.turn == turn {
+	for g.turn == turn && !g.broken {
 		g.wake.Wait()
+	}
+	if g.turn == turn {
+		panic(errElsewhere)
 	}
 }

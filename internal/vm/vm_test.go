@@ -1,9 +1,11 @@
 package vm_test
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/vislora/vislora/internal/buffer"
@@ -217,6 +219,46 @@ func TestShardsAgree(t *testing.T) {
 	sum := execs[0].Value(parts[0].cost).F64()[0] + execs[1].Value(parts[1].cost).F64()[0]
 	if d := math.Abs(sum - one.Value(whole.cost).F64()[0]); d > 1e-9 {
 		t.Errorf("losses of the shards add up to %v, the whole batch has %v", sum, one.Value(whole.cost).F64()[0])
+	}
+}
+
+// TestShardFails: where a shard ends early, by an error or a panic, the others do not
+// wait for it, the error is its own, and the next run goes well.
+func TestShardFails(t *testing.T) {
+	team := vm.NewTeam(3, nil)
+	defer team.Close()
+	group := vm.NewGroup(3)
+	run := func(fails func() error) error {
+		group.Begin()
+		return team.Do(3, func(rank int) error {
+			done := false
+			defer func() {
+				if !done {
+					group.Abandon()
+				}
+			}()
+			if rank == 1 {
+				if err := fails(); err != nil {
+					return err
+				}
+			}
+			v := []float64{1}
+			group.Member(rank).Sum(v)
+			if v[0] != 3 {
+				t.Errorf("the sum of three ones is %v", v[0])
+			}
+			done = true
+			return nil
+		})
+	}
+	broken := errors.New("index 7 is not below 5")
+	for _, fails := range []func() error{func() error { return broken }, func() error { panic(broken) }} {
+		if err := run(fails); err == nil || !strings.Contains(err.Error(), broken.Error()) || strings.Contains(err.Error(), "another thread") {
+			t.Errorf("got %v, want the error of the shard that failed", err)
+		}
+		if err := run(func() error { return nil }); err != nil {
+			t.Errorf("the next run fails too: %v", err)
+		}
 	}
 }
 

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -22,7 +24,7 @@ type BenchConfig struct {
 	Model   string
 	Mode    string // train (LoRA), probe, full or infer
 	Batch   int    // default 8
-	DType   string // f32 (default) or bf16
+	DType   string // f32 (default), bf16x2 or bf16
 	Threads int
 	Targets string // default: the preset of the model's family
 	Rank    int    // default 8
@@ -84,11 +86,13 @@ type BenchCached struct {
 	WholeMedianMs float64 `json:"whole_ms_per_step_median"`
 	WholeGFlops   float64 `json:"whole_gflops"`
 	WholeArenaMB  float64 `json:"whole_arena_mb"`
-	WholePeakRSS  int     `json:"whole_peak_rss_mb"`
 }
 
 // Bench measures a configuration.
-func Bench(c BenchConfig) (*Benchmark, error) {
+func Bench(ctx context.Context, c BenchConfig) (*Benchmark, error) {
+	if c.Model == "" {
+		return nil, errors.New("there is no model: name an ONNX file with --model")
+	}
 	if c.Batch <= 0 {
 		c.Batch = 8
 	}
@@ -131,7 +135,7 @@ func Bench(c BenchConfig) (*Benchmark, error) {
 		}
 	case "probe", "infer":
 	default:
-		return nil, fmt.Errorf("mode %q: use train, probe, full or infer", c.Mode)
+		return nil, fmt.Errorf("mode %q: use train, probe, full, infer or data", c.Mode)
 	}
 	out.TotalParams = n.parameters()
 	m := n.predictor()
@@ -144,22 +148,22 @@ func Bench(c BenchConfig) (*Benchmark, error) {
 		r.recompute = c.Recompute
 		return r
 	}
-	if err := out.measure(n, run(), c); err != nil || !c.CachedPrefix {
+	if err := out.measure(ctx, n, run(), c); err != nil || !c.CachedPrefix {
 		return out, err
 	}
 	whole := &Benchmark{}
 	c.CachedPrefix, c.Profile = false, false
-	if err := whole.measure(n, run(), c); err != nil {
+	if err := whole.measure(ctx, n, run(), c); err != nil {
 		return nil, err
 	}
 	b := out.Cached
 	b.Speedup, b.WholeMedianMs, b.WholeGFlops = round(whole.CPUMs/max(out.CPUMs, 1e-3), 2), whole.MedianMs, whole.GFlops
-	b.WholeCPUMs, b.WholeArenaMB, b.WholePeakRSS = whole.CPUMs, whole.ArenaMB, whole.PeakRSS
+	b.WholeCPUMs, b.WholeArenaMB = whole.CPUMs, whole.ArenaMB
 	return out, nil
 }
 
 // measure times the steps of a runner, and closes it.
-func (b *Benchmark) measure(n *Network, r *runner, c BenchConfig) error {
+func (b *Benchmark) measure(ctx context.Context, n *Network, r *runner, c BenchConfig) error {
 	defer r.close()
 	if c.CachedPrefix {
 		why, err := r.divide(n, c.Batch)
@@ -183,7 +187,7 @@ func (b *Benchmark) measure(n *Network, r *runner, c BenchConfig) error {
 			return err
 		}
 	}
-	times, err := b.time(step, c)
+	times, err := b.time(ctx, step, c)
 	if err != nil {
 		return err
 	}
@@ -209,12 +213,15 @@ func (b *Benchmark) measure(n *Network, r *runner, c BenchConfig) error {
 }
 
 // time takes the time of every step, and what they cost beside it.
-func (b *Benchmark) time(step func() error, c BenchConfig) ([]float64, error) {
+func (b *Benchmark) time(ctx context.Context, step func() error, c BenchConfig) ([]float64, error) {
 	times := make([]float64, 0, c.Steps)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	begun, cheapest := time.Now(), math.Inf(1)
 	for len(times) < c.Steps {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		t, cpu := time.Now(), cpuSeconds()
 		if err := step(); err != nil {
 			return nil, err

@@ -57,10 +57,14 @@ func BenchData(ctx context.Context, c BenchDataConfig) (*DataBenchmark, error) {
 	if c.Epochs <= 0 {
 		c.Epochs = 3
 	}
+	if c.Data == "" {
+		return nil, errors.New("there are no pictures: name a folder of class folders with --data")
+	}
 	d, err := imagefolder.Open(c.Data, imagefolder.Options{Val: -1})
 	if err != nil {
 		return nil, err
 	}
+	c.Batch = max(min(c.Batch, len(d.Split(datasets.Train))), 1)
 	pre, err := vision.Preset("imagenet")
 	if err != nil {
 		return nil, err

@@ -99,7 +99,11 @@ func drawBoxCheck(c CheckConfig, d *datasets.Dataset, doubts []datasets.Doubt) (
 			continue
 		}
 		lines := []string{path.Base(sm.Name), fmt.Sprintf("%s, %s", sm.Split, datasets.Count(len(sm.Objects), "object"))}
-		tiles = append(tiles, report.Tile{Image: im, Boxes: boxesOf(sm.Objects, d.Classes), Lines: lines})
+		t := report.Tile{Image: im, Boxes: boxesOf(sm.Objects, d.Classes), Lines: lines}
+		if err := t.Shrink(); err != nil {
+			return nil, err
+		}
+		tiles = append(tiles, t)
 		if len(scenes) < 4 && len(sm.Objects) > 0 {
 			scenes = append(scenes, transform.Scene{Image: im, Objects: sm.Objects})
 		}
@@ -255,7 +259,11 @@ func drawMaskCheck(c CheckConfig, d *masks.Set, found *MaskCheck) ([]string, err
 		}
 		m, err := d.ReadMask(sm)
 		lines := append([]string{path.Base(sm.Name), sm.Split}, more...)
-		*to = append(*to, report.Tile{Image: im, Lines: lines, Mask: &cv.Mask{W: sm.W, H: sm.H, Pix: m, Background: hasBackground(d.Classes)}})
+		t := report.Tile{Image: im, Lines: lines, Mask: &cv.Mask{W: sm.W, H: sm.H, Pix: m, Background: hasBackground(d.Classes)}}
+		if err == nil {
+			err = t.Shrink()
+		}
+		*to = append(*to, t)
 		return err
 	}
 	var random, odd []report.Tile

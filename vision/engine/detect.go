@@ -138,7 +138,7 @@ func (j *detect) prepare(r *run, lc *datasets.LoaderConfig) (maker, error) {
 	for _, s := range lc.Samples {
 		j.objects = max(j.objects, len(s.Objects))
 	}
-	if c.Scene.Mosaic > 0 {
+	if c.Augment && c.Scene.Mosaic > 0 {
 		j.objects *= 4
 	}
 	j.objects = min(max(j.objects, 1), mostObjects)

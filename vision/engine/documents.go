@@ -23,12 +23,12 @@ const (
 
 // pictures keeps a few images of a run for its sheets.
 type pictures struct {
-	train [][]report.Tile // the first batches, as the network saw them
+	train map[int][]report.Tile // the first batches, as the network saw them
 }
 
 // keepTrain keeps a batch of the first epoch as it went into the network.
 func (p *pictures) keepTrain(r *run, b *datasets.Batch) {
-	if len(p.train) >= sheets || b.Step != len(p.train) {
+	if b.Step >= sheets {
 		return
 	}
 	var tiles []report.Tile
@@ -40,12 +40,15 @@ func (p *pictures) keepTrain(r *run, b *datasets.Batch) {
 		r.job.label(r, b, i, &t)
 		tiles = append(tiles, t)
 	}
-	p.train = append(p.train, tiles)
+	if p.train == nil {
+		p.train = map[int][]report.Tile{}
+	}
+	p.train[b.Step] = tiles
 }
 
 func trainSheet(i int) string { return fmt.Sprintf("train_batch%d.jpg", i) }
 
-// write draws the kept batches, once, after the first epoch.
+// write draws the kept batches, once, after the first epoch or where it ends early.
 func (p *pictures) write(dir string, classes []string) error {
 	for i, tiles := range p.train {
 		if err := drawSheet(filepath.Join(dir, trainSheet(i)), tiles, classes); err != nil {
@@ -179,10 +182,10 @@ func drawCheck(c CheckConfig, d *datasets.Dataset) ([]string, error) {
 		out = append(out, filepath.Join(c.Out, pics.Labels))
 	}
 	var tiles []report.Tile
-	n := min(sheetImages, len(d.Samples))
-	for j := range n {
-		s := d.Samples[j*len(d.Samples)/n]
-		im, err := cv.DecodeFile(s.Path)
+	shown := evenly(len(d.Samples), sheetImages)
+	for _, i := range shown {
+		s := d.Samples[i]
+		im, err := report.Thumbnail(s.Path)
 		if err != nil {
 			return nil, err
 		}
@@ -201,7 +204,15 @@ func drawCheck(c CheckConfig, d *datasets.Dataset) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	sheet, err := transform.Sheet(tiles[0].Image, tiles[len(tiles)-1].Image, pre, transform.DefaultAugment(), c.Seed)
+	first, err := cv.DecodeFile(d.Samples[shown[0]].Path)
+	if err != nil {
+		return nil, err
+	}
+	last, err := cv.DecodeFile(d.Samples[shown[len(shown)-1]].Path)
+	if err != nil {
+		return nil, err
+	}
+	sheet, err := transform.Sheet(first, last, pre, transform.DefaultAugment(), c.Seed)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/vislora/vislora/datasets"
-	"github.com/vislora/vislora/internal/cv"
 	"github.com/vislora/vislora/vision/report"
 )
 
@@ -36,7 +35,7 @@ func (j *classify) tiles(r *run, v *Validation) (labels, answers, mistakes []rep
 	k := v.scores.Classes
 	tile := func(i int, answer bool) (report.Tile, error) {
 		s := v.scores.Samples[i]
-		im, err := cv.DecodeFile(s.Path)
+		im, err := report.Thumbnail(s.Path)
 		if err != nil {
 			return report.Tile{}, err
 		}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"path/filepath"
 	"slices"
 
@@ -62,8 +63,12 @@ func (j *detect) tiles(r *run, v *Validation) (labels, answers, mistakes []repor
 		}
 		name := filepath.Base(s.Name)
 		kept := slices.DeleteFunc(slices.Clone(f.Detections[i]), func(d vision.Detection) bool { return d.Score < best })
-		labels = append(labels, report.Tile{Image: im, Lines: []string{name}, Boxes: cv.Objects(s.Objects, r.data.Classes, true)})
-		answers = append(answers, report.Tile{Image: im, Lines: []string{name}, Boxes: cv.Detections(kept, r.data.Classes)})
+		label := report.Tile{Image: im, Lines: []string{name}, Boxes: cv.Objects(s.Objects, r.data.Classes, true)}
+		answer := report.Tile{Image: im, Lines: []string{name}, Boxes: cv.Detections(kept, r.data.Classes)}
+		if err := errors.Join(label.Shrink(), answer.Shrink()); err != nil {
+			return nil, nil, nil, err
+		}
+		labels, answers = append(labels, label), append(answers, answer)
 	}
 	var all []report.Answer
 	for i, s := range f.Samples {

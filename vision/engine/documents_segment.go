@@ -43,7 +43,7 @@ func (j *segment) tiles(r *run, v *Validation) (labels, answers, mistakes []repo
 			return t, err
 		}
 		t.Mask = &cv.Mask{W: s.W, H: s.H, Pix: m, Background: background}
-		return t, nil
+		return t, t.Shrink()
 	}
 	both := func(i int) {
 		for answer, to := range map[bool]*[]report.Tile{false: &labels, true: &answers} {

@@ -31,7 +31,7 @@ func (r *runner) demand(batch int) (d demand, err error) {
 			}
 		}
 		if k, native := r.kernels.(*onednn.Kernels); native { // one copy for all shards
-			d.packed = max(d.packed, c.program.Packed(c.Memory, k.WeightBytes()))
+			d.packed = max(d.packed, c.program.Packed(c.Memory, k.PackedBytes))
 		}
 	}
 	return d, nil
@@ -63,6 +63,14 @@ func (r *run) atOnce(batch int) int {
 	return batch
 }
 
+// What this process holds before the first batch is told and not measured, so that the
+// same command decides the same: the program with its libraries, the weights, and what
+// is known of every picture. VmRSS of six models of 9 to 331 MiB is within 7 MiB of it.
+const (
+	program = 60 << 20
+	sample  = 1 << 10
+)
+
 // estimate is the most memory the run will hold, with so many images in the
 // network at once, and the part of it that grows with the pictures' area.
 func (r *run) estimate(images int) (total, pictures int64, err error) {
@@ -86,7 +94,7 @@ func (r *run) estimate(images int) (total, pictures int64, err error) {
 		state += 8 * int64(r.net.Net.Count())
 	}
 	if r.held == 0 {
-		r.held = resident()
+		r.held = program + 4*int64(r.net.parameters()) + sample*int64(len(r.data.Samples))
 	}
 	fixed := r.held + int64(train.packed) + state
 	return fixed + fixed/8 + pictures + pictures/8, pictures + pictures/8, nil // an eighth is what Go's collector lets lie
@@ -159,6 +167,7 @@ func (r *run) fit(batch int) error {
 	}
 	if c.MaxMemory != "" {
 		c.logf("memory   about %s of %s", sizeOf(need), sizeOf(limit))
+		r.spare = limit - need
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/vislora/vislora/datasets"
@@ -93,7 +94,7 @@ func (r *run) keep() {
 	for _, l := range lists {
 		total += diskBytes(len(l.samples), l.size)
 	}
-	where, why := c.keepWhere(total, r.dir)
+	where, why := r.keepWhere(total)
 	if why != "" {
 		if c.asked() {
 			c.logf("cache    off: %s", why)
@@ -133,7 +134,7 @@ func (r *run) keepList(where, split string, rn *runner, size int, samples []data
 			keys[i] = sampleKey(&samples[i])
 		}
 		var d *disk
-		if d, have, err = openDisk(filepath.Join(r.keptFiles(), "prefix-"+split+".bin"), header, size, keys); err != nil {
+		if d, have, err = openDisk(keptFile(r.keptFiles(), split), header, size, keys); err != nil {
 			return err
 		}
 		s = d
@@ -142,12 +143,19 @@ func (r *run) keepList(where, split string, rn *runner, size int, samples []data
 	return nil
 }
 
+func keptFile(dir, split string) string { return filepath.Join(dir, "prefix-"+split+".bin") }
+
 // forget removes all that is kept, in memory and on disk.
 func (r *run) forget() {
 	r.kept.close(true)
 	if e := r.job.evaluator(); e != nil {
 		e.kept.close(true)
 	}
+	// What a run of before has left that this one did not go on with.
+	for _, split := range []string{datasets.Train, datasets.Val} {
+		_ = os.Remove(keptFile(r.keptFiles(), split))
+	}
+	_ = os.Remove(r.keptFiles()) // where nothing else is in it
 }
 
 const (
@@ -156,12 +164,17 @@ const (
 )
 
 // keepWhere decides where so many bytes are kept, or says why nowhere.
-func (c *TrainConfig) keepWhere(total int64, dir string) (where, why string) {
-	memory, disk := available(), freeDisk(dir)
+func (r *run) keepWhere(total int64) (where, why string) {
+	c := &r.c
+	memory, disk := available(), freeDisk(r.dir)
+	if r.limited() && (memory == 0 || r.spare < memory) {
+		memory = max(r.spare, 1)
+	}
 	if c.CachePrefix == CacheRAM {
 		if memory > 0 && total > memory {
 			return "", fmt.Sprintf("it would take %s of memory, %s are free: use --cache-prefix disk", mebibytes(total), mebibytes(memory))
 		}
+		r.takes(total)
 		return keptInRAM, ""
 	}
 	limit := int64(keptRAM) / 4
@@ -169,12 +182,31 @@ func (c *TrainConfig) keepWhere(total int64, dir string) (where, why string) {
 		limit = min(keptRAM, memory/4)
 	}
 	switch {
-	case c.CachePrefix != CacheDisk && total <= limit:
+	case c.CachePrefix != CacheDisk && (total <= limit || r.limited() && r.spare >= total):
+		r.takes(total)
 		return keptInRAM, ""
-	case disk >= 0 && total+diskFree > disk:
-		return "", fmt.Sprintf("it would take %s of the %s that are free in %s: make room, or choose another --project", mebibytes(total), mebibytes(disk), dir)
+	}
+	if left := max(total-diskUsed(r.keptFiles()), 0); disk >= 0 && left+diskFree > disk {
+		return "", fmt.Sprintf("it would take %s of the %s that are free in %s, and leaves %s free: make room, or choose another --project", mebibytes(left), mebibytes(disk), r.dir, mebibytes(diskFree))
 	}
 	return keptOnDisk, ""
+}
+
+func (r *run) limited() bool { return r.c.MaxMemory != "" }
+
+// takes counts bytes of what --max-memory allows.
+func (r *run) takes(bytes int64) { r.spare = max(r.spare-bytes, 0) }
+
+// diskUsed is what the files of a folder hold.
+func diskUsed(dir string) int64 {
+	n := int64(0)
+	entries, _ := os.ReadDir(dir) // without one nothing is there
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			n += info.Size()
+		}
+	}
+	return n
 }
 
 func mebibytes(n int64) string { return fmt.Sprintf("%d MiB", (n+1<<20-1)>>20) }

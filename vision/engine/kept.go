@@ -13,6 +13,7 @@ import (
 
 	"github.com/vislora/vislora/datasets"
 	"github.com/vislora/vislora/internal/buffer"
+	"github.com/vislora/vislora/internal/kernels/onednn"
 	"github.com/vislora/vislora/internal/ops"
 )
 
@@ -253,8 +254,12 @@ func (r *run) prefixKey(rn *runner, size int) ([]byte, error) {
 	for _, n := range rn.prefix.cut {
 		cut = append(cut, elements(n))
 	}
+	isa := "" // last digits differ
+	if k, native := r.session.kernels.(*onednn.Kernels); native {
+		isa = fmt.Sprintf("%s, tiles %v", k.ISA(), onednn.Tiles())
+	}
 	b, err := json.Marshal(map[string]any{"format": 1, "model": r.base.SHA256, "preprocess": r.pre, "task": r.c.Task, "graph": graph, "cut": cut, "record": size,
-		"kernels": r.session.kernels.Name(), "dtype": r.session.dtype})
+		"kernels": r.session.kernels.Name(), "isa": isa, "dtype": r.session.dtype, "program": Version})
 	if err != nil {
 		return nil, err
 	}

@@ -2,8 +2,10 @@ package engine
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 	"path/filepath"
 )
@@ -64,7 +66,9 @@ func (d *disk) at(i int) int64 { return diskHeader + int64(i)*int64(len(d.buf)) 
 
 // read reads a record into buf.
 func (d *disk) read(i int) error {
-	if _, err := d.f.ReadAt(d.buf, d.at(i)); err != nil {
+	if _, err := d.f.ReadAt(d.buf, d.at(i)); errors.Is(err, io.EOF) {
+		return fmt.Errorf("%s: record %d is cut off", d.f.Name(), i)
+	} else if err != nil {
 		return err
 	}
 	data, tail := d.buf[:d.size], d.buf[d.size:]

@@ -72,7 +72,14 @@ func (r *run) directory() (unlock func(), err error) {
 	c := &r.c
 	if c.Resume != "" {
 		r.dir = c.Resume
-		return lockRun(r.dir)
+		if unlock, err = lockRun(r.dir); err != nil {
+			return nil, err
+		}
+		if err = r.decided(); err != nil {
+			unlock()
+			return nil, err
+		}
+		return unlock, nil
 	}
 	project := c.Project
 	if project == "" {
@@ -97,6 +104,20 @@ func (r *run) directory() (unlock func(), err error) {
 		return nil, fmt.Errorf("start run: %w", err)
 	}
 	return unlock, nil
+}
+
+// decided writes down what a resumed run does otherwise about memory, for the next time.
+func (r *run) decided() error {
+	was, err := readArgs(r.dir)
+	if err != nil || was.Recompute == r.c.Recompute && was.MicroBatch == r.c.MicroBatch {
+		return err
+	}
+	was.Recompute, was.MicroBatch = r.c.Recompute, r.c.MicroBatch
+	b, err := yaml.Marshal(&was)
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(r.dir, "args.yaml"), b)
 }
 
 // dropState removes a training state, where there is one.
@@ -154,12 +175,16 @@ func (r *run) describe() (map[string]string, error) {
 	for _, s := range r.data.Samples {
 		fmt.Fprintf(h, "%s %q %d %v\n", s.Split, s.Name, s.Label, s.Labels)
 	}
+	compute := fmt.Sprintf("%d threads, %s kernels", r.session.team.Size(), r.session.kernels.Name())
+	if m := r.c.MicroBatch; m > 0 {
+		compute += fmt.Sprintf(", batches in parts of %d", m)
+	}
 	return map[string]string{
 		originSettings: settings,
 		originModel:    r.base.SHA256,
 		originData:     fmt.Sprintf("%x", h.Sum(nil)),
 		originCounts:   fmt.Sprintf("%d train and %d val images, %d classes", len(r.data.Split(datasets.Train)), len(r.data.Split(datasets.Val)), len(r.data.Classes)),
-		originCompute:  fmt.Sprintf("%d threads, %s kernels", r.session.team.Size(), r.session.kernels.Name()),
+		originCompute:  compute,
 	}, nil
 }
 

@@ -105,6 +105,7 @@ type compiled struct {
 type set struct {
 	sizes  []int
 	shards []*shard
+	group  *vm.Group
 	run    func(rank int) error
 	// grads[i] is the sum over the shards of parameter i's gradient.
 	grads [][]float32
@@ -237,9 +238,18 @@ func (r *runner) prepare(batch int) (*set, error) {
 	for _, p := range s.shards[0].params {
 		s.grads = append(s.grads, make([]float32, len(p.Data())))
 	}
+	s.group = group
 	s.run = func(rank int) error {
 		onednn.Share(share)
-		return s.shards[rank].exec.RunAll()
+		done := false
+		defer func() { // whatever ends it: the others may wait for this one
+			if !done {
+				group.Abandon()
+			}
+		}()
+		err := s.shards[rank].exec.RunAll()
+		done = err == nil
+		return err
 	}
 	r.sets[batch] = s
 	if len(s.grads) > 0 {
@@ -288,6 +298,7 @@ func load[T float32 | int64](s *set, data []T, pick func(c *circuit) *ops.Node) 
 // step runs a batch that was loaded and adds up loss and gradients over the
 // shards, in rank order.
 func (r *runner) step(s *set) (loss float64, err error) {
+	s.group.Begin()
 	if err := r.team.Do(len(s.shards), s.run); err != nil {
 		return 0, err
 	}

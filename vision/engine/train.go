@@ -50,15 +50,17 @@ type run struct {
 	train   *runner
 	loader  *datasets.Loader
 	training
-	sched   optim.Schedule
-	at      place
-	started time.Time
-	scratch []float32
-	samples pictures
-	skipped int   // unreadable images that were named
-	kept    *kept // of the training images; nil: nothing
-	held    int64 // bytes of this process before the first batch, see fit
-	rooms   []*buffer.Arena
+	sched      optim.Schedule
+	at         place
+	started    time.Time
+	scratch    []float32
+	samples    pictures
+	skipped    int   // unreadable images that were named
+	overflowed bool  // said that pictures have too many objects
+	kept       *kept // of the training images; nil: nothing
+	held       int64 // bytes of this process before the first batch, see fit
+	spare      int64 // bytes of --max-memory that nothing needs yet
+	rooms      []*buffer.Arena
 }
 
 // Train fine-tunes a model on a data set and writes a run directory.
@@ -219,6 +221,10 @@ func (r *run) prepare() (err error) {
 	if err := r.fit(lc.Batch); err != nil {
 		return err
 	}
+	if cache != nil && r.limited() { // Go's collector lets as much garbage lie beside them
+		cache.Limit(min(r.spare/2, 4<<30))
+		r.takes(r.spare)
+	}
 	if err := r.divide(); err != nil {
 		return err
 	}
@@ -339,6 +345,11 @@ func (r *run) interrupted(seconds float64) (*Result, error) {
 	r.at.Seconds = seconds
 	if err := r.save("last", true); err != nil {
 		return nil, err
+	}
+	if !r.c.plain {
+		if err := r.samples.write(r.dir, r.data.Classes); err != nil {
+			return nil, fmt.Errorf("draw training batches: %w", err)
+		}
 	}
 	r.c.logf("interrupted after epoch %d, step %d. Go on with: vislora train --resume %s", r.at.Epoch, r.at.Step, r.dir)
 	return &Result{Dir: r.dir, Best: filepath.Join(r.dir, "weights", "best"), BestEpoch: r.at.BestAt, Epochs: r.at.Epoch, Interrupted: true}, ErrInterrupted
@@ -475,13 +486,18 @@ func (r *run) broken() string {
 // lr is the learning rate of the last update, or of the first one to come.
 func (r *run) lr() float64 { return r.sched.At(min(max(r.at.Updates-1, 0), r.sched.Steps-1)) }
 
-// tellSkipped names images that could not be read, each once.
+// tellSkipped names images that could not be read, each once, and says that objects were
+// left out.
 func (r *run) tellSkipped() {
 	named, _ := r.loader.Skipped()
 	for _, s := range named[r.skipped:] {
 		r.c.logf("skipped  %s: %s", s.Name, s.Reason)
 	}
 	r.skipped = len(named)
+	if n := r.loader.Overflow(); n > 0 && !r.overflowed {
+		r.overflowed = true
+		r.c.logf("left out %d objects of this epoch's pictures, the smallest: a picture trains on at most %d", n, mostObjects)
+	}
 }
 
 // batch runs forward and backward and adds the gradients.

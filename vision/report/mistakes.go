@@ -56,7 +56,11 @@ func BoxMistakes(answers []Answer, classes []string, confidence float64, n int, 
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, k.tile(im, answers[k.image], classes))
+		t := k.tile(im, answers[k.image], classes)
+		if err := t.Shrink(); err != nil {
+			return nil, err
+		}
+		out = append(out, t)
 	}
 	return out, nil
 }

@@ -54,6 +54,46 @@ func (t *Tile) fitted(cell int) (*image.NRGBA, error) {
 	return toPage(im), nil
 }
 
+// Shrink makes a picture that is larger than its place on a sheet as small as that, and
+// what is drawn on it, so that the pictures of many tiles take little memory.
+func (t *Tile) Shrink() error {
+	if max(t.Image.W, t.Image.H) <= mostDrawn {
+		return nil
+	}
+	small := fromPage(fitted(t.Image, mostDrawn))
+	if m := t.Mask; m != nil && m.W == t.Image.W && m.H == t.Image.H && len(m.Pix) == m.W*m.H {
+		t.Mask = &cv.Mask{W: small.W, H: small.H, Pix: resized(m.Pix, m.W, m.H, small.W, small.H), Background: m.Background}
+	}
+	boxes := make([]cv.Box, len(t.Boxes))
+	for i, b := range t.Boxes {
+		var err error
+		if boxes[i], err = scaled(b, t.Image, small.W, small.H); err != nil {
+			return err
+		}
+	}
+	t.Image, t.Boxes = small, boxes
+	return nil
+}
+
+// Thumbnail reads a picture for a tile that nothing is drawn on, no larger than need be.
+func Thumbnail(path string) (*vision.Image, error) {
+	d := cv.NewDecoder()
+	defer d.Close()
+	var im vision.Image
+	err := d.DecodeRegion(&im, path, func(w, h int) (image.Rectangle, image.Point) {
+		longer := max(w, h, 1)
+		return image.Rect(0, 0, w, h), image.Pt(w*mostDrawn/longer, h*mostDrawn/longer)
+	})
+	if err != nil {
+		return nil, err
+	}
+	t := Tile{Image: &im}
+	if err := t.Shrink(); err != nil {
+		return nil, err
+	}
+	return t.Image, nil
+}
+
 // scaled is a box of a picture that is resized to w×h pixels.
 func scaled(b cv.Box, im *vision.Image, w, h int) (cv.Box, error) {
 	x, y := float64(w)/float64(im.W), float64(h)/float64(im.H)

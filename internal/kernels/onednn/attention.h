@@ -33,7 +33,7 @@ static inline int vl_next_queries(const vl_attn *a, vl_n unit, int part, int par
 // Places in a thread's block, and how much of it is taken so far.
 static inline void *vl_place(char *block, size_t *taken, size_t bytes) {
 	char *p = block + *taken;
-	*taken += (bytes + 63) & ~(size_t)63;
+	*taken += vl_aligned(bytes);
 	return p;
 }
 

@@ -121,7 +121,7 @@ static void T(narrowed)(vl_mat m, vl_n r, vl_n i, vl_n n, const float *wide) {
 	if (m.half == VL_SLOPES) {
 		uint8_t *to = vl_from_at(m, r, i).p;
 		for (vl_n k = 0; k < n; k += LANES) T(put_slope)(to, k, n - k < LANES ? n - k : LANES, T(load_n)(wide + k, n - k < LANES ? n - k : LANES));
-	} else if (m.half) T(narrow)(1, n, 1, wide, n, vl_from_at(m, r, i).p, n);
+	} else if (m.half) T(narrow)(1, n, wide, n, vl_from_at(m, r, i).p, n);
 }
 
 INLINE void T(map_step)(const int f, const int half, const int slopes, float a, float b, vl_n i, vl_n n, const void *x, void *y, void *d) {

@@ -1,11 +1,11 @@
 // Rows of bfloat16. Compiled once per instruction set; see rows.c.
 
-static void T(narrow)(vl_n rows, vl_n c, float scale, const float *x, vl_n xp, uint16_t *y, vl_n yp) {
+static void T(narrow)(vl_n rows, vl_n c, const float *x, vl_n xp, uint16_t *y, vl_n yp) {
 	if (xp == c && yp == c) c *= rows, rows = 1;
 	for (vl_n r = 0; r < rows; r++, x += xp, y += yp) {
 		vl_n i = 0;
-		for (; i + LANES <= c; i += LANES) T(put)(y, i, LANES, 1, T(load)(x + i) * scale);
-		if (i < c) T(put)(y, i, c - i, 1, T(load_n)(x + i, c - i) * scale);
+		for (; i + LANES <= c; i += LANES) T(put)(y, i, LANES, 1, T(load)(x + i));
+		if (i < c) T(put)(y, i, c - i, 1, T(load_n)(x + i, c - i));
 	}
 }
 

@@ -42,8 +42,6 @@ void vl_limit_isa(int limit) { vl_kernels = vl_rows_select(limit); }
 
 const char *vl_isa(void) { return vl_kernels->isa; }
 
-int vl_has_bf16(void) { return vl_has_cells(); }
-
 int vl_own_convolutions(void) { return vl_kernels->columns <= 16 || vl_shares() > 1; }
 
 vl_thread *vl_this_thread(void) {
@@ -80,7 +78,7 @@ void *vl_block(size_t bytes) {
 }
 
 void vl_widen_rows(vl_n rows, vl_n c, const uint16_t *x, vl_n xp, float *y) { vl_kernels->widen_rows(rows, c, x, xp, y); }
-void vl_narrow_rows(vl_n rows, vl_n c, const float *x, uint16_t *y, vl_n yp) { vl_kernels->narrow(rows, c, 1, x, c, y, yp); }
+void vl_narrow_rows(vl_n rows, vl_n c, const float *x, uint16_t *y, vl_n yp) { vl_kernels->narrow(rows, c, x, c, y, yp); }
 
 void *vl_scratch(size_t bytes) {
 	vl_thread *t = vl_this_thread();
@@ -186,7 +184,7 @@ static void copy_halves(const vl_copy_box *b, int axis, const char *src, char *d
 	if (ss == 1 && ds == 1 && !b->acc) {
 		if (b->src16 && b->dst16) memcpy(dst, src, 2 * n);
 		else if (b->src16) vl_kernels->widen_rows(1, n, (const uint16_t *)src, n, (float *)dst);
-		else vl_kernels->narrow(1, n, 1, (const float *)src, n, (uint16_t *)dst, n);
+		else vl_kernels->narrow(1, n, (const float *)src, n, (uint16_t *)dst, n);
 		return;
 	}
 	for (vl_n i = 0; i < n; i++) {

@@ -11,8 +11,6 @@
 int vl_init(void);
 void vl_one_thread(void);
 const char *vl_isa(void);
-// Whether products of bf16 are faster than those of float32.
-int vl_has_bf16(void);
 // Whether own convolutions in float32 are faster than oneDNN's: without AVX-512.
 int vl_own_convolutions(void);
 // Tests run the loops of lesser processors. Not while kernels run.

@@ -32,8 +32,8 @@ func NewBF16() (*Kernels, bool, error) {
 	return k, false, err
 }
 
-// WeightBytes is 0: nothing is copied.
-func (k *Kernels) WeightBytes() int { return 0 }
+// PackedBytes is 0: nothing is copied.
+func (k *Kernels) PackedBytes([]int, bool) int { return 0 }
 
 // BF16 is false: there are no kernels for it.
 func (k *Kernels) BF16() bool { return false }

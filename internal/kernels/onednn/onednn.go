@@ -130,7 +130,7 @@ func NewBF16() (k *Kernels, ok bool, err error) {
 	if k, err = open(); err != nil {
 		return nil, false, err
 	}
-	if k.bf16 = C.vl_has_bf16() != 0; k.bf16 {
+	if k.bf16 = C.vl_has_cells() != 0; k.bf16 {
 		k.parts = 1
 	}
 	return k, k.bf16, nil
@@ -149,12 +149,23 @@ func NewBF16x2() (k *Kernels, ok bool, err error) {
 	return k, k.parts > 0, nil
 }
 
-// WeightBytes is what a weight takes in a copy for large products.
-func (k *Kernels) WeightBytes() int {
-	if k.parts == 0 {
-		return 4
+// PackedBytes is what a weight of this shape takes in a copy for large products. slides:
+// it is that of a convolution whose map is as large as its result, so that it may be
+// Winograd's.
+func (k *Kernels) PackedBytes(shape []int, slides bool) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
 	}
-	return 2 * k.parts
+	if slides && len(shape) == 4 && shape[2] == 3 && shape[3] == 3 && k.winograds() {
+		if cout, cin := C.vl_n(shape[0]), C.vl_n(shape[1]); C.vl_winograd_takes(cin, cout) != 0 {
+			return 4 * int(C.vl_winograd_floats(cin, cout))
+		}
+	}
+	if k.parts == 0 {
+		return 4 * n
+	}
+	return 2 * k.parts * n
 }
 
 // BF16 reports whether products are made of bf16, and values may be bf16 in

@@ -241,13 +241,13 @@ int vl_prim_run(vl_prim *p, const void *in, void *out, float *w, const float *bi
 	if (in_bytes(p)) {
 		dense_in = (float *)tmp;
 		tmp += in_bytes(p);
-		if (p->narrow_in) vl_kernels->narrow(p->in_rows, p->in_cols, 1, in, p->in_pitch, (uint16_t *)dense_in, p->in_cols);
+		if (p->narrow_in) vl_kernels->narrow(p->in_rows, p->in_cols, in, p->in_pitch, (uint16_t *)dense_in, p->in_cols);
 		else copy_rows(p->in_rows, p->in_cols, in, p->in_pitch, dense_in, p->in_cols);
 	}
 	if (out_bytes(p)) {
 		dense_out = (float *)tmp;
 		// The gradient's second operand is read; so is an output that is added to.
-		if (p->narrow_out) vl_kernels->narrow(p->out_rows, p->out_cols, 1, out, p->out_pitch, (uint16_t *)dense_out, p->out_cols);
+		if (p->narrow_out) vl_kernels->narrow(p->out_rows, p->out_cols, out, p->out_pitch, (uint16_t *)dense_out, p->out_cols);
 		else if (!p->acc_out) copy_rows(p->out_rows, p->out_cols, out, p->out_pitch, dense_out, p->out_cols);
 	}
 	dnnl_memory_set_data_handle(p->args[0].memory, dense_in);

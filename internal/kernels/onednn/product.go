@@ -290,12 +290,14 @@ func (k *Kernels) ownConv(p kernels.Conv, backward bool) bool {
 // Winograd's algorithm, in float32 whatever the maps are: a quarter of the
 // multiplications is less work than all of them in bf16, unless tiles make those.
 func (k *Kernels) winograd(p kernels.Conv, backward bool) bool {
-	if !p.W.Frozen || p.Groups != 1 || half(p.W) || (k.bf16 || k.parts == 2) && Tiles() {
+	if !p.W.Frozen || p.Groups != 1 || half(p.W) || !k.winograds() {
 		return false
 	}
 	g := k.windows(p, backward)
 	return C.vl_winograd(g) != 0
 }
+
+func (k *Kernels) winograds() bool { return !(k.bf16 || k.parts == 2) || !Tiles() }
 
 // windows describes a convolution, or the gradient of its input, as a product.
 func (k *Kernels) windows(p kernels.Conv, backward bool) *C.vl_product {

@@ -62,6 +62,7 @@ void vl_pack_panels(vl_n taps, vl_n k, vl_n n, vl_n st, vl_n sk, vl_n sn, const 
 // other panels, or where p->wide like u and d.
 enum { VL_WINOGRAD_TERMS = 512 };
 int vl_winograd(const vl_product *p);
+int vl_winograd_takes(vl_n k, vl_n n); // as far as the factor goes
 vl_n vl_winograd_floats(vl_n k, vl_n n);
 void vl_winograd_pack(vl_n k, vl_n n, vl_n st, vl_n sk, vl_n sn, const float *w, float *out);
 void vl_multiply_winograd(const vl_product *p, const void *a, const float *u, float *h, const float *thin, const float *d, const float *bias, void *y);

@@ -111,15 +111,15 @@ typedef struct {
 	void (*attend)(vl_n rows, vl_n c, float *s, vl_n sp, const float *mask, vl_n mp, float *sum, float *stats);
 	void (*attend_backward)(vl_n rows, vl_n c, float *s, vl_n sp, const float *mask, vl_n mp, const float *stats, float *g, vl_n gp);
 	void (*add_rows)(vl_n rows, vl_n c, const float *x, vl_n xp, float *y, vl_n yp);
-	// y = scale·x rounded to bf16, ties to even; NaN stays NaN
-	void (*narrow)(vl_n rows, vl_n c, float scale, const float *x, vl_n xp, uint16_t *y, vl_n yp);
+	// y = x rounded to bf16, ties to even; NaN stays NaN
+	void (*narrow)(vl_n rows, vl_n c, const float *x, vl_n xp, uint16_t *y, vl_n yp);
 	// y = x, which is bf16
 	void (*widen_rows)(vl_n rows, vl_n c, const uint16_t *x, vl_n xp, float *y);
-	// y (m, n) = α·x (m, k)·b (n, k)ᵀ + bias, n small
+	// y (m, n) = x (m, k)·b (n, k)ᵀ + bias, n small
 	void (*dots)(vl_n m, vl_n n, vl_n k, const float *x, vl_n xp, const float *b, vl_n bp, const float *bias, float *y, vl_n yp, int acc);
-	// y (m, n) = α·h (m, k)·b (k, n) + bias, k small
+	// y (m, n) = h (m, k)·b (k, n) + bias, k small
 	void (*widen)(vl_n m, vl_n n, vl_n k, const float *h, vl_n hr, vl_n hc, const float *b, vl_n bp, const float *bias, float *y, vl_n yp, int acc);
-	// y (r, n) = α·u (m, r)ᵀ·x (m, n), r small; y is written
+	// y (r, n) = u (m, r)ᵀ·x (m, n), r small; y is written
 	void (*outer)(vl_n m, vl_n r, vl_n n, const float *u, vl_n up, const float *x, vl_n xp, float *y, vl_n yp, int acc);
 	// index: the taps that were taken, NULL where nobody asks
 	void (*pool)(const vl_pool_shape *s, const void *x, void *y, uint8_t *index);

@@ -20,11 +20,13 @@ enum {
 // Outside of the map there are zeros.
 static const float zeros[VL_WINOGRAD_TERMS + 16];
 
+int vl_winograd_takes(vl_n k, vl_n n) { return k >= 16 && n >= 16 && k <= VL_WINOGRAD_TERMS && 4 * POINTS * k * n <= LARGEST; }
+
 int vl_winograd(const vl_product *p) {
 	const vl_window *w = &p->at;
 	vl_n tiles = ((w->oh + SIDE - 1) / SIDE) * ((w->ow + SIDE - 1) / SIDE) * (p->m / (w->oh * w->ow));
-	return p->window && w->kh == 3 && w->kw == 3 && w->sh * w->sw * w->dh * w->dw == 1 && p->k >= 16 && p->n >= 16 && p->k <= VL_WINOGRAD_TERMS &&
-		p->r <= VL_WINOGRAD_TERMS && 4 * POINTS * p->k * p->n <= LARGEST && tiles >= FEWEST;
+	return p->window && w->kh == 3 && w->kw == 3 && w->sh * w->sw * w->dh * w->dw == 1 && vl_winograd_takes(p->k, p->n) &&
+		p->r <= VL_WINOGRAD_TERMS && tiles >= FEWEST;
 }
 
 vl_n vl_winograd_floats(vl_n k, vl_n n) { return POINTS * vl_packed_floats(1, k, n); }
