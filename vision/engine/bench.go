@@ -219,8 +219,8 @@ func (b *Benchmark) time(ctx context.Context, step func() error, c BenchConfig) 
 	runtime.ReadMemStats(&before)
 	begun, cheapest := time.Now(), math.Inf(1)
 	for len(times) < c.Steps {
-		if err := ctx.Err(); err != nil {
-			return nil, err
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("interrupted after %d of %d steps", len(times), c.Steps)
 		}
 		t, cpu := time.Now(), cpuSeconds()
 		if err := step(); err != nil {
