@@ -129,9 +129,21 @@ func (g *Group) Begin() {
 	g.arrived, g.broken = 0, false
 }
 
-// Abandon tells the other shards that one has failed: they end where they would wait
-// for it.
-func (g *Group) Abandon() {
+// Run runs a shard. Where it ends in an error or a panic the others end too, where they
+// would wait for it.
+func (g *Group) Run(shard func() error) error {
+	done := false
+	defer func() {
+		if !done {
+			g.abandon()
+		}
+	}()
+	err := shard()
+	done = err == nil
+	return err
+}
+
+func (g *Group) abandon() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.broken = true

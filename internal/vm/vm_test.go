@@ -231,24 +231,19 @@ func TestShardFails(t *testing.T) {
 	run := func(fails func() error) error {
 		group.Begin()
 		return team.Do(3, func(rank int) error {
-			done := false
-			defer func() {
-				if !done {
-					group.Abandon()
+			return group.Run(func() error {
+				if rank == 1 {
+					if err := fails(); err != nil {
+						return err
+					}
 				}
-			}()
-			if rank == 1 {
-				if err := fails(); err != nil {
-					return err
+				v := []float64{1}
+				group.Member(rank).Sum(v)
+				if v[0] != 3 {
+					t.Errorf("the sum of three ones is %v", v[0])
 				}
-			}
-			v := []float64{1}
-			group.Member(rank).Sum(v)
-			if v[0] != 3 {
-				t.Errorf("the sum of three ones is %v", v[0])
-			}
-			done = true
-			return nil
+				return nil
+			})
 		})
 	}
 	broken := errors.New("index 7 is not below 5")

@@ -241,15 +241,7 @@ func (r *runner) prepare(batch int) (*set, error) {
 	s.group = group
 	s.run = func(rank int) error {
 		onednn.Share(share)
-		done := false
-		defer func() { // whatever ends it: the others may wait for this one
-			if !done {
-				group.Abandon()
-			}
-		}()
-		err := s.shards[rank].exec.RunAll()
-		done = err == nil
-		return err
+		return group.Run(s.shards[rank].exec.RunAll)
 	}
 	r.sets[batch] = s
 	if len(s.grads) > 0 {
